@@ -1,0 +1,3 @@
+DROP TABLE lineages;
+DROP TABLE placements;
+DROP TABLE units;

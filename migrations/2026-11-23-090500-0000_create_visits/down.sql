@@ -1,0 +1,2 @@
+DROP TABLE visit_versions;
+DROP TABLE visits;

@@ -1,0 +1,75 @@
+//! What can be done. The names stand in the OpenAPI document (`security`), in docs/roles.md and in the journal.
+
+/// An action as a type, for [`super::Permit`] and [`super::Scope`].
+pub trait Action {
+    /// The same action as a value.
+    const ACTION: ActionName;
+}
+
+macro_rules! actions {
+    ($($(#[$doc:meta])* $name:ident $text:literal)+) => {
+        /// An action as a value.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum ActionName { $($(#[$doc])* $name),+ }
+
+        impl ActionName {
+            /// Every action.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// Its name: `visit.record`.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str { match self { $(Self::$name => $text),+ } }
+        }
+
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Copy, Debug)]
+            pub struct $name;
+
+            impl Action for $name {
+                const ACTION: ActionName = ActionName::$name;
+            }
+        )+
+    };
+}
+
+actions! {
+    /// See units, their places and lineage.
+    UnitRead "unit.read"
+    /// Make, change and move units.
+    UnitWrite "unit.write"
+    /// Import units from a file.
+    UnitImport "unit.import"
+    /// See workers and their grants.
+    WorkerRead "worker.read"
+    /// Put workers on the roster, change and deactivate them.
+    WorkerWrite "worker.write"
+    /// Give and end grants.
+    GrantWrite "grant.write"
+    /// See campaigns and their questions.
+    CampaignRead "campaign.read"
+    /// Make and change campaigns.
+    CampaignWrite "campaign.write"
+    /// See households.
+    HouseholdRead "household.read"
+    /// Write households.
+    HouseholdWrite "household.write"
+    /// Record visits.
+    VisitRecord "visit.record"
+    /// See one's own visits.
+    VisitReadOwn "visit.read_own"
+    /// See all visits.
+    VisitRead "visit.read"
+    /// Correct one's own visits.
+    VisitCorrectOwn "visit.correct_own"
+    /// Correct anyone's visits.
+    VisitCorrect "visit.correct"
+    /// Take visits back.
+    VisitVoid "visit.void"
+    /// Export visits.
+    VisitExport "visit.export"
+    /// See totals.
+    TotalsRead "totals.read"
+    /// Recount totals.
+    TotalsCheck "totals.check"
+}

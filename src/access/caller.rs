@@ -1,0 +1,247 @@
+//! Token > live worker: the first argument of every handler that is not open to all.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use actix_web::dev::Payload;
+use actix_web::http::header;
+use actix_web::{FromRequest, HttpRequest, web};
+use chrono::NaiveDate;
+use quick_cache::sync::Cache;
+
+use super::actions::ActionName;
+use super::policy::{Grant, LiveSession, live_session};
+use super::tokens::{Claims, KeyRing, check_times};
+use crate::journal::{Actor, Digest};
+use crate::platform::clock::Clock;
+use crate::platform::db::Db;
+use crate::platform::error::{ApiError, Code};
+use crate::platform::ids::{SessionId, UnitId, WorkerId};
+
+/// For how long what was read of a session is believed. This bounds how late another process feels a revocation.
+const BELIEVED: Duration = Duration::from_secs(3);
+/// Tokens and sessions remembered at most; about 300 bytes each.
+const REMEMBERED: usize = 20_000;
+
+/// What is needed to recognise a caller. One a process, shared.
+#[derive(Clone)]
+pub struct Access {
+    db: Db,
+    clock: Clock,
+    keys: Arc<KeyRing>,
+    /// Signatures checked before, by the SHA-256 of the token: verifying one costs as much as storing a visit.
+    verified: Arc<Cache<[u8; 32], Arc<Claims>>>,
+    sessions: Arc<Cache<SessionId, Remembered>>,
+    /// Counts changes to grants, workers and sessions made by this process; what was read before one is read again.
+    changes: Arc<AtomicU64>,
+}
+
+#[derive(Clone)]
+struct Remembered {
+    session: Arc<LiveSession>,
+    read_at: Instant,
+    change: u64,
+}
+
+impl std::fmt::Debug for Access {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Access")
+            .field("keys", &self.keys)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Access {
+    /// Recognises callers by tokens signed with these keys.
+    #[must_use]
+    pub fn new(db: Db, clock: Clock, keys: Arc<KeyRing>) -> Self {
+        Self {
+            db,
+            clock,
+            keys,
+            verified: Arc::new(Cache::new(REMEMBERED)),
+            sessions: Arc::new(Cache::new(REMEMBERED)),
+            changes: Arc::new(AtomicU64::new(0)),
+        }
+    }
+
+    /// The signing keys.
+    #[must_use]
+    pub fn keys(&self) -> &KeyRing {
+        &self.keys
+    }
+
+    /// The clock.
+    #[must_use]
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Call after a change to grants, workers or sessions is committed: this process then believes nothing that it
+    /// read before. Other processes feel it within [`BELIEVED`].
+    pub fn forget(&self) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Who holds this token, if it is valid and his session live.
+    ///
+    /// # Errors
+    /// 401, or 503 when the database cannot be had.
+    pub async fn recognise(&self, token: &str) -> Result<Caller, ApiError> {
+        let now = self.clock.now();
+        let key = Digest::of_bytes(token.as_bytes()).0;
+        let claims = match self.verified.get(&key) {
+            Some(claims) => {
+                check_times(&claims, now)?;
+                claims
+            }
+            None => {
+                let claims = Arc::new(self.keys.verify(token, now)?);
+                self.verified.insert(key, claims.clone());
+                claims
+            }
+        };
+        let session = self.session(&claims).await?;
+        let actor = Actor {
+            worker_id: Some(session.worker_id),
+            device_id: Some(session.device_id),
+            at: now,
+        };
+        Ok(Caller {
+            actor,
+            worker_id: session.worker_id,
+            session_id: claims.sid,
+            session,
+            today: self.clock.day_of(now),
+        })
+    }
+
+    async fn session(&self, claims: &Claims) -> Result<Arc<LiveSession>, ApiError> {
+        let change = self.changes.load(Ordering::SeqCst);
+        if let Some(held) = self.sessions.get(&claims.sid)
+            && held.change == change
+            && held.read_at.elapsed() < BELIEVED
+        {
+            return Ok(held.session);
+        }
+        let read_at = Instant::now();
+        let ended = || ApiError::new(Code::Unauthenticated, "the session has ended; sign in again");
+        let worker_id = claims.worker_id().ok_or_else(ended)?;
+        let now = self.clock.now();
+        let session = self
+            .db
+            .read(async |tx| Ok(live_session(tx, claims.sid, worker_id, now).await?))
+            .await?
+            .ok_or_else(ended)?;
+        let session = Arc::new(session);
+        self.sessions.insert(
+            claims.sid,
+            Remembered {
+                session: session.clone(),
+                read_at,
+                change,
+            },
+        );
+        Ok(session)
+    }
+}
+
+/// A worker who has signed in, with his grants, at the moment of his request.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    actor: Actor,
+    worker_id: WorkerId,
+    session_id: SessionId,
+    session: Arc<LiveSession>,
+    today: NaiveDate,
+}
+
+impl Caller {
+    /// Who acts, for the journal.
+    #[must_use]
+    pub const fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// The worker.
+    #[must_use]
+    pub const fn worker_id(&self) -> WorkerId {
+        self.worker_id
+    }
+
+    /// His session.
+    #[must_use]
+    pub const fn session_id(&self) -> SessionId {
+        self.session_id
+    }
+
+    /// The day of the request in the operating time zone.
+    #[must_use]
+    pub const fn today(&self) -> NaiveDate {
+        self.today
+    }
+
+    /// His grants that hold today.
+    pub fn grants(&self) -> impl Iterator<Item = &Grant> {
+        self.session.grants.iter().filter(|grant| grant.holds(self.today))
+    }
+
+    /// Whether a grant allows the action at a unit with this lineage.
+    #[must_use]
+    pub fn may_at(&self, action: ActionName, lineage: &[UnitId]) -> bool {
+        self.grants()
+            .any(|grant| grant.role.may(action) && lineage.contains(&grant.unit_id))
+    }
+
+    /// Whether a grant allows the action anywhere.
+    #[must_use]
+    pub fn may(&self, action: ActionName) -> bool {
+        self.grants().any(|grant| grant.role.may(action))
+    }
+
+    /// The units at which grants allow the action.
+    #[must_use]
+    pub fn roots(&self, action: ActionName) -> Vec<UnitId> {
+        let mut roots: Vec<UnitId> = self
+            .grants()
+            .filter(|grant| grant.role.may(action))
+            .map(|grant| grant.unit_id)
+            .collect();
+        roots.sort_unstable();
+        roots.dedup();
+        roots
+    }
+}
+
+impl FromRequest for Caller {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
+        let access = request.app_data::<web::Data<Access>>().cloned();
+        let token = bearer_token(request);
+        Box::pin(async move {
+            let access = access.ok_or_else(|| ApiError::internal("the application has no Access"))?;
+            access.recognise(&token?).await
+        })
+    }
+}
+
+fn bearer_token(request: &HttpRequest) -> Result<String, ApiError> {
+    let missing = || ApiError::new(Code::Unauthenticated, "send Authorization: Bearer <access token>");
+    let value = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
+    let (scheme, token) = value
+        .and_then(|value| value.split_once(' '))
+        .ok_or_else(missing)?;
+    if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() {
+        Ok(token.trim().to_owned())
+    } else {
+        Err(missing())
+    }
+}

@@ -1,0 +1,21 @@
+//! SECOND FLOOR: who is calling and what he may do.
+//!
+//! * [`tokens`]: the signed access token; it says who, never what he may do.
+//! * [`caller`]: token > live worker with his grants; the first argument of every handler.
+//! * [`actions`], [`roles`]: what can be done, and the roles as sets of it, in one table.
+//! * [`policy`]: the answers. A [`Permit`] is proof that this caller may do this action at this unit, a [`Scope`] the set
+//!   of subtrees that he may see; both are made in `policy` alone, and queries ask for them, so that a forgotten check
+//!   does not compile.
+//!
+//! Invariants: no grant, nothing; who may not even read a unit learns nothing of it (404), who may read but not do gets
+//! 403; check and act are one transaction.
+
+pub mod actions;
+pub mod caller;
+pub mod policy;
+pub mod roles;
+pub mod tokens;
+
+pub use caller::{Access, Caller};
+pub use policy::{Permit, Scope};
+pub use roles::Role;

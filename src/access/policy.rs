@@ -1,0 +1,463 @@
+//! The answers to "may this person?": the only room that makes a [`Permit`] or a [`Scope`].
+
+use std::marker::PhantomData;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use diesel::sql_types::{Array, BigInt, Bool, Date, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::{OptionalExtension, QueryResult};
+use diesel_async::RunQueryDsl;
+
+use super::actions::{Action, ActionName, UnitRead};
+use super::caller::Caller;
+use super::roles::Role;
+use crate::journal::Actor;
+use crate::platform::db::Tx;
+use crate::platform::error::{ApiError, Code};
+use crate::platform::ids::{DeviceId, GrantId, SessionId, UnitId, WorkerId};
+use crate::platform::statement::statement;
+
+/// A role held at a unit from a day to a day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    pub id: GrantId,
+    pub role: Role,
+    pub unit_id: UnitId,
+    pub valid_from: NaiveDate,
+    /// Last day; `None`: until ended.
+    pub valid_to: Option<NaiveDate>,
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+impl Grant {
+    /// Whether it holds on this day, today or later.
+    #[must_use]
+    pub fn holds(&self, today: NaiveDate) -> bool {
+        self.ended_at.is_none() && self.valid_from <= today && self.valid_to.is_none_or(|last| today <= last)
+    }
+}
+
+/// Proof that this caller may do `A` at this unit.
+#[derive(Debug)]
+pub struct Permit<A> {
+    actor: Actor,
+    place: Place,
+    action: PhantomData<A>,
+}
+
+/// A unit with what lies above it on a day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub unit_id: UnitId,
+    pub state_id: UnitId,
+    pub level: String,
+    /// The unit and all above it in both trees.
+    pub lineage: Vec<UnitId>,
+}
+
+impl<A> Permit<A> {
+    /// Who acts.
+    #[must_use]
+    pub const fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// Where.
+    #[must_use]
+    pub const fn unit_id(&self) -> UnitId {
+        self.place.unit_id
+    }
+
+    /// In which state.
+    #[must_use]
+    pub const fn state_id(&self) -> UnitId {
+        self.place.state_id
+    }
+
+    /// The unit's level.
+    #[must_use]
+    pub fn level(&self) -> &str {
+        &self.place.level
+    }
+
+    /// The unit and all above it in both trees, on the day that was asked about.
+    #[must_use]
+    pub fn lineage(&self) -> &[UnitId] {
+        &self.place.lineage
+    }
+}
+
+/// The subtrees in which this caller may do `A`.
+#[derive(Clone, Debug)]
+pub struct Scope<A> {
+    actor: Actor,
+    roots: Vec<UnitId>,
+    action: PhantomData<A>,
+}
+
+impl<A> Scope<A> {
+    /// Who asks.
+    #[must_use]
+    pub const fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// The units at the top; whatever has one of them in its lineage is in scope.
+    #[must_use]
+    pub fn roots(&self) -> &[UnitId] {
+        &self.roots
+    }
+}
+
+/// What the program itself may do from its command line: everything. Whoever can run it with the database's
+/// credentials needs no grant.
+#[must_use]
+pub fn program_scope<A: Action>(actor: Actor, nation: Option<UnitId>) -> Scope<A> {
+    Scope {
+        actor,
+        roots: nation.into_iter().collect(),
+        action: PhantomData,
+    }
+}
+
+#[derive(diesel::QueryableByName)]
+struct PlaceRow {
+    #[diesel(sql_type = Integer)]
+    unit_id: UnitId,
+    #[diesel(sql_type = Integer)]
+    state_id: UnitId,
+    #[diesel(sql_type = Text)]
+    level: String,
+    #[diesel(sql_type = Array<Integer>)]
+    unit_ids: Vec<UnitId>,
+}
+
+/// The unit's place on a day, for the program's own decisions; proves nothing about the caller.
+///
+/// # Errors
+/// What the database says.
+async fn place_on(tx: &mut Tx, unit_id: UnitId, day: NaiveDate) -> QueryResult<Option<Place>> {
+    let row: Option<PlaceRow> = statement(
+        "SELECT u.id AS unit_id, u.state_id, u.level, l.unit_ids
+         FROM units u JOIN lineages l ON l.unit_id = u.id
+         WHERE u.id = $1 AND l.valid_from <= $2 AND (l.valid_to IS NULL OR l.valid_to > $3)",
+    )
+    .bind::<Integer, _>(unit_id)
+    .bind::<Date, _>(day)
+    .bind::<Date, _>(day)
+    .get_result(tx)
+    .await
+    .optional()?;
+    Ok(row.map(|row| Place {
+        unit_id: row.unit_id,
+        state_id: row.state_id,
+        level: row.level,
+        lineage: row.unit_ids,
+    }))
+}
+
+/// Asks for leave to do `A` at a unit today.
+///
+/// # Errors
+/// 404 if the unit does not exist or the caller may not even read it; 403 if he may read it but not do this.
+pub async fn permit<A: Action>(tx: &mut Tx, caller: &Caller, unit_id: UnitId) -> Result<Permit<A>, ApiError> {
+    let place = place_on(tx, unit_id, caller.today())
+        .await?
+        .ok_or_else(ApiError::not_found)?;
+    if caller.may_at(A::ACTION, &place.lineage) {
+        Ok(Permit {
+            actor: *caller.actor(),
+            place,
+            action: PhantomData,
+        })
+    } else if caller.may_at(UnitRead::ACTION, &place.lineage) {
+        Err(forbidden(A::ACTION))
+    } else {
+        Err(ApiError::not_found())
+    }
+}
+
+/// The same for an id that stands in a body rather than in the path: what is not to be seen is a bad field.
+///
+/// # Errors
+/// 422 that names the field, or 403.
+pub async fn permit_field<A: Action>(
+    tx: &mut Tx,
+    caller: &Caller,
+    unit_id: UnitId,
+    pointer: &str,
+) -> Result<Permit<A>, ApiError> {
+    permit(tx, caller, unit_id).await.map_err(|error| {
+        if error.code() == Code::NotFound {
+            ApiError::field(
+                pointer,
+                "unknown_unit",
+                "there is no such unit, or it lies outside your grants",
+            )
+        } else {
+            error
+        }
+    })
+}
+
+/// The subtrees in which the caller may do `A` today.
+///
+/// # Errors
+/// 403 if there is none.
+pub fn scope<A: Action>(caller: &Caller) -> Result<Scope<A>, ApiError> {
+    let roots = caller.roots(A::ACTION);
+    if roots.is_empty() {
+        return Err(forbidden(A::ACTION));
+    }
+    Ok(Scope {
+        actor: *caller.actor(),
+        roots,
+        action: PhantomData,
+    })
+}
+
+/// The part of the caller's scope that lies under a unit.
+///
+/// # Errors
+/// 404 if the unit does not exist or lies outside; 403 if he may read it but not do this.
+pub async fn scope_under<A: Action>(
+    tx: &mut Tx,
+    caller: &Caller,
+    under: UnitId,
+) -> Result<Scope<A>, ApiError> {
+    let permit = permit::<A>(tx, caller, under).await?;
+    Ok(Scope {
+        actor: *caller.actor(),
+        roots: vec![permit.unit_id()],
+        action: PhantomData,
+    })
+}
+
+/// [`scope_under`] if a unit is given, else [`scope`].
+///
+/// # Errors
+/// As those.
+pub async fn scope_within<A: Action>(
+    tx: &mut Tx,
+    caller: &Caller,
+    under: Option<UnitId>,
+) -> Result<Scope<A>, ApiError> {
+    match under {
+        Some(under) => scope_under(tx, caller, under).await,
+        None => scope(caller),
+    }
+}
+
+fn forbidden(action: ActionName) -> ApiError {
+    ApiError::new(
+        Code::Forbidden,
+        format!("none of your grants allows {} here", action.as_str()),
+    )
+}
+
+/// May the caller give (or end) this role at this unit? Only one all of whose actions he holds there.
+///
+/// # Errors
+/// 403 naming an action that he lacks.
+pub fn check_may_give<A>(caller: &Caller, permit: &Permit<A>, role: Role) -> Result<(), ApiError> {
+    if role == Role::Service {
+        return Err(ApiError::field(
+            "/role",
+            "not_for_people",
+            "a service is registered, not granted",
+        ));
+    }
+    match role
+        .actions()
+        .iter()
+        .find(|action| !caller.may_at(**action, permit.lineage()))
+    {
+        None => Ok(()),
+        Some(action) => Err(ApiError::new(
+            Code::Forbidden,
+            format!(
+                "you cannot give {} here: you do not hold {} yourself",
+                role.as_str(),
+                action.as_str()
+            ),
+        )),
+    }
+}
+
+/// A question put to [`permits_on_days`]: may this worker do it in this booth, on this day or today?
+#[derive(Clone, Copy, Debug)]
+pub struct Ask {
+    pub actor: Actor,
+    pub booth_id: UnitId,
+    pub day: NaiveDate,
+    /// When it was done, by the phone's clock: a grant ended that day still covers what came before.
+    pub at: DateTime<Utc>,
+}
+
+/// The answer: leave for the booth as it lay on that day.
+#[derive(Debug)]
+pub struct DatedPermit<A> {
+    pub permit: Permit<A>,
+    /// Whether a grant held on the day itself; else one holds today.
+    pub held_on_day: bool,
+}
+
+#[derive(diesel::QueryableByName)]
+struct DatedRow {
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+    #[diesel(sql_type = Integer)]
+    state_id: UnitId,
+    #[diesel(sql_type = Text)]
+    level: String,
+    #[diesel(sql_type = Array<Integer>)]
+    unit_ids: Vec<UnitId>,
+    #[diesel(sql_type = Bool)]
+    held_on_day: bool,
+    #[diesel(sql_type = Bool)]
+    holds_today: bool,
+}
+
+/// Asks for many at once, in one statement: for the recorder, which serves many callers together, and for uploads by
+/// workers who have moved since. Read in the write's own transaction. The answers are in the order of the questions;
+/// `None` where the booth does not exist or was never his.
+///
+/// # Errors
+/// What the database says.
+pub async fn permits_on_days<A: Action>(
+    tx: &mut Tx,
+    asks: &[Ask],
+    today: NaiveDate,
+) -> QueryResult<Vec<Option<DatedPermit<A>>>> {
+    let rows: Vec<DatedRow> = statement(
+        "SELECT a.n, u.state_id, u.level, l.unit_ids,
+                coalesce(g.held_on_day, false) AS held_on_day, coalesce(g.holds_today, false) AS holds_today
+         FROM unnest($1::int[], $2::int[], $3::date[], $4::timestamptz[]) WITH ORDINALITY
+                  AS a (worker_id, booth_id, day, at, n)
+         JOIN units u ON u.id = a.booth_id
+         JOIN lineages l ON l.unit_id = a.booth_id AND l.valid_from <= a.day
+                        AND (l.valid_to IS NULL OR l.valid_to > a.day)
+         JOIN lineages t ON t.unit_id = a.booth_id AND t.valid_from <= $5 AND (t.valid_to IS NULL OR t.valid_to > $6)
+         LEFT JOIN LATERAL (
+             SELECT bool_or(g.unit_id = ANY (l.unit_ids) AND g.valid_from <= a.day
+                            AND (g.valid_to IS NULL OR g.valid_to >= a.day)
+                            AND (g.ended_at IS NULL OR g.ended_at > a.at)) AS held_on_day,
+                    bool_or(g.unit_id = ANY (t.unit_ids) AND g.valid_from <= $7
+                            AND (g.valid_to IS NULL OR g.valid_to >= $8) AND g.ended_at IS NULL) AS holds_today
+             FROM grants g WHERE g.worker_id = a.worker_id AND g.role = ANY ($9)
+         ) g ON true",
+    )
+    .bind::<Array<Nullable<Integer>>, _>(asks.iter().map(|ask| ask.actor.worker_id).collect::<Vec<_>>())
+    .bind::<Array<Integer>, _>(asks.iter().map(|ask| ask.booth_id).collect::<Vec<_>>())
+    .bind::<Array<Date>, _>(asks.iter().map(|ask| ask.day).collect::<Vec<_>>())
+    .bind::<Array<Timestamptz>, _>(asks.iter().map(|ask| ask.at).collect::<Vec<_>>())
+    .bind::<Date, _>(today)
+    .bind::<Date, _>(today)
+    .bind::<Date, _>(today)
+    .bind::<Date, _>(today)
+    .bind::<Array<Text>, _>(Role::names_that_may(A::ACTION))
+    .load(tx)
+    .await?;
+    let mut answers: Vec<Option<DatedPermit<A>>> = std::iter::repeat_with(|| None).take(asks.len()).collect();
+    for row in rows {
+        let Some(at) = usize::try_from(row.n).ok().and_then(|n| n.checked_sub(1)) else {
+            continue;
+        };
+        let (Some(ask), Some(answer)) = (asks.get(at), answers.get_mut(at)) else {
+            continue;
+        };
+        if row.held_on_day || row.holds_today {
+            let place = Place {
+                unit_id: ask.booth_id,
+                state_id: row.state_id,
+                level: row.level,
+                lineage: row.unit_ids,
+            };
+            let permit = Permit {
+                actor: ask.actor,
+                place,
+                action: PhantomData,
+            };
+            *answer = Some(DatedPermit {
+                permit,
+                held_on_day: row.held_on_day,
+            });
+        }
+    }
+    Ok(answers)
+}
+
+/// A session with its worker and all his grants, past and future ones too.
+#[derive(Clone, Debug)]
+pub struct LiveSession {
+    pub worker_id: WorkerId,
+    pub device_id: DeviceId,
+    pub grants: Vec<Grant>,
+}
+
+#[derive(diesel::QueryableByName)]
+struct SessionRow {
+    #[diesel(sql_type = Integer)]
+    worker_id: WorkerId,
+    #[diesel(sql_type = SqlUuid)]
+    device_id: DeviceId,
+}
+
+#[derive(diesel::QueryableByName)]
+struct GrantRow {
+    #[diesel(sql_type = Integer)]
+    id: GrantId,
+    #[diesel(sql_type = Text)]
+    role: String,
+    #[diesel(sql_type = Integer)]
+    unit_id: UnitId,
+    #[diesel(sql_type = Date)]
+    valid_from: NaiveDate,
+    #[diesel(sql_type = Nullable<Date>)]
+    valid_to: Option<NaiveDate>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    ended_at: Option<DateTime<Utc>>,
+}
+
+/// The session if it is live and its worker active.
+///
+/// # Errors
+/// What the database says.
+pub async fn live_session(
+    tx: &mut Tx,
+    session_id: SessionId,
+    worker_id: WorkerId,
+    now: DateTime<Utc>,
+) -> QueryResult<Option<LiveSession>> {
+    let row: Option<SessionRow> = statement(
+        "SELECT s.worker_id, s.device_id FROM sessions s JOIN workers w ON w.id = s.worker_id
+         WHERE s.id = $1 AND s.worker_id = $2 AND s.revoked_at IS NULL AND s.expires_at > $3 AND w.active",
+    )
+    .bind::<SqlUuid, _>(session_id)
+    .bind::<Integer, _>(worker_id)
+    .bind::<Timestamptz, _>(now)
+    .get_result(tx)
+    .await
+    .optional()?;
+    let Some(row) = row else { return Ok(None) };
+    let grants: Vec<GrantRow> = statement(
+        "SELECT id, role, unit_id, valid_from, valid_to, ended_at FROM grants WHERE worker_id = $1 ORDER BY id",
+    )
+    .bind::<Integer, _>(worker_id)
+    .load(tx)
+    .await?;
+    let grants = grants.into_iter().filter_map(|row| {
+        Some(Grant {
+            id: row.id,
+            role: Role::find(&row.role)?,
+            unit_id: row.unit_id,
+            valid_from: row.valid_from,
+            valid_to: row.valid_to,
+            ended_at: row.ended_at,
+        })
+    });
+    Ok(Some(LiveSession {
+        worker_id: row.worker_id,
+        device_id: row.device_id,
+        grants: grants.collect(),
+    }))
+}

@@ -1,0 +1,6 @@
+//! Households of a booth.
+
+use utoipa_actix_web::service_config::ServiceConfig;
+
+/// The routes.
+pub fn routes(_config: &mut ServiceConfig<'_>) {}

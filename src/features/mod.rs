@@ -1,0 +1,49 @@
+//! UPPER FLOORS: one folder a feature. A feature uses only those named before it, through their `mod.rs` alone.
+
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{ComponentsBuilder, Info, OpenApi, OpenApiBuilder};
+use utoipa_actix_web::service_config::ServiceConfig;
+
+pub mod campaigns;
+pub mod health;
+pub mod households;
+pub mod sessions;
+pub mod totals;
+pub mod units;
+pub mod visits;
+pub mod workers;
+
+/// The routes of every feature.
+pub fn routes(config: &mut ServiceConfig<'_>) {
+    health::routes(config);
+    units::routes(config);
+    workers::routes(config);
+    sessions::routes(config);
+    campaigns::routes(config);
+    households::routes(config);
+    visits::routes(config);
+    totals::routes(config);
+}
+
+/// The head of the OpenAPI document; the paths come from the handlers.
+#[must_use]
+pub fn document() -> OpenApi {
+    let mut info = Info::new("Sampark", env!("CARGO_PKG_VERSION"));
+    info.description = Some(
+        "Outreach visits of a cadre organisation, exact totals at every level. Conventions: docs/api.md. \
+         The names under `security` are the action that an operation needs."
+            .to_owned(),
+    );
+    let bearer = Http::builder()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .build();
+    OpenApiBuilder::new()
+        .info(info)
+        .components(Some(
+            ComponentsBuilder::new()
+                .security_scheme("bearer", SecurityScheme::Http(bearer))
+                .build(),
+        ))
+        .build()
+}

@@ -1,0 +1,6 @@
+//! Signing in: one-time codes, tokens, devices, me.
+
+use utoipa_actix_web::service_config::ServiceConfig;
+
+/// The routes.
+pub fn routes(_config: &mut ServiceConfig<'_>) {}

@@ -1,0 +1,19 @@
+//! FIRST FLOOR: the journal that every write appends to, and the poster that carries it into the ledgers.
+//!
+//! * [`write`]: `Db::write` is the only way to write; it cannot end without a [`Record`] of what was done.
+//! * [`entry`]: one entry for a whole write, with its RFC 6962 leaf hash.
+//! * [`tally`]: the change to the counts, one row per booth, campaign and day.
+//! * [`poster`]: numbers the entries and adds the tallies to the totals, in one transaction per state.
+//!
+//! Invariants: an entry and its tallies are committed with what they tell of; a number once seen is final and none
+//! below it appears later; what a unit has = `totals` + `tally_inbox`, in one snapshot.
+
+pub mod entry;
+pub mod poster;
+pub mod tally;
+pub mod write;
+
+pub use entry::{Actor, Digest, Entry};
+pub use poster::Poster;
+pub use tally::{Counters, Tally};
+pub use write::Record;

@@ -1,0 +1,291 @@
+//! Configuration: read once from the environment, typed, refused at start when it makes no sense.
+//! The table in docs/configuration.md is printed from [`VARIABLES`] by a test.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use chrono_tz::Tz;
+use secrecy::SecretString;
+
+/// One environment variable: its name, its default as shown to people, what it is for.
+#[derive(Debug)]
+pub struct Variable {
+    pub name: &'static str,
+    pub default: &'static str,
+    pub about: &'static str,
+}
+
+/// Every variable that the program reads.
+pub const VARIABLES: &[Variable] = &[
+    Variable {
+        name: "DATABASE_URL",
+        default: "the private PostgreSQL",
+        about: "`postgres://user:password@host:port/database`",
+    },
+    Variable {
+        name: "SAMPARK_LISTEN",
+        default: "127.0.0.1:8080",
+        about: "address and port to serve on",
+    },
+    Variable {
+        name: "SAMPARK_DATA_DIR",
+        default: ".sampark",
+        about: "private PostgreSQL, signing keys",
+    },
+    Variable {
+        name: "SAMPARK_PG_BIN",
+        default: "found",
+        about: "directory of the PostgreSQL programs for the private PostgreSQL",
+    },
+    Variable {
+        name: "SAMPARK_DATABASE_POOL",
+        default: "16",
+        about: "connections to the database, 2 to 200",
+    },
+    Variable {
+        name: "SAMPARK_WORKERS",
+        default: "one a core",
+        about: "threads that serve HTTP, 1 to 64",
+    },
+    Variable {
+        name: "SAMPARK_OTP_SENDER",
+        default: "console",
+        about: "how one-time codes leave: `console` (a log line) or `file:PATH` (a JSON line each)",
+    },
+    Variable {
+        name: "SAMPARK_TIME_ZONE",
+        default: "Asia/Kolkata",
+        about: "the zone in which days are counted (IANA name)",
+    },
+    Variable {
+        name: "SAMPARK_PHONE_PREFIXES",
+        default: "+91",
+        about: "comma-separated prefixes of the phone numbers that workers may have",
+    },
+    Variable {
+        name: "SAMPARK_LOG_FORMAT",
+        default: "`pretty` on a terminal, else `json`",
+        about: "how log lines look",
+    },
+    Variable {
+        name: "RUST_LOG",
+        default: "info",
+        about: "what is logged, as `tracing` filters: `info,sampark=debug`",
+    },
+];
+
+/// How one-time codes leave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OtpSender {
+    /// A log line; for development.
+    Console,
+    /// One JSON object a line appended to a file; for tests and gateways that follow a file.
+    File(PathBuf),
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Pretty,
+    Json,
+}
+
+/// The whole configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `None`: run the private PostgreSQL.
+    pub database_url: Option<SecretString>,
+    pub listen: SocketAddr,
+    pub data_dir: PathBuf,
+    pub pg_bin: Option<PathBuf>,
+    /// `PATH`, in which PostgreSQL's programs are looked for.
+    pub path: Option<OsString>,
+    pub pool_size: usize,
+    pub workers: Option<usize>,
+    pub otp_sender: OtpSender,
+    pub time_zone: Tz,
+    pub phone_prefixes: Vec<String>,
+    /// `None`: by whether standard error is a terminal.
+    pub log_format: Option<LogFormat>,
+    pub log_filter: String,
+}
+
+/// A variable whose value makes no sense.
+#[derive(Debug, thiserror::Error)]
+#[error("{name}={value:?}: {reason}")]
+pub struct ConfigError {
+    name: &'static str,
+    value: String,
+    reason: String,
+}
+
+impl Config {
+    /// Reads the process's environment.
+    ///
+    /// # Errors
+    /// Names the first variable whose value makes no sense.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        let mut values = BTreeMap::new();
+        for variable in VARIABLES {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "the one room that reads the environment"
+            )]
+            if let Ok(value) = std::env::var(variable.name) {
+                values.insert(variable.name, value);
+            }
+        }
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one room that reads the environment"
+        )]
+        let path = std::env::var_os("PATH");
+        Self::from_values(&values, path)
+    }
+
+    /// The same from values at hand; an empty value counts as unset.
+    ///
+    /// # Errors
+    /// Names the first variable whose value makes no sense.
+    pub fn from_values(
+        values: &BTreeMap<&'static str, String>,
+        path: Option<OsString>,
+    ) -> Result<Self, ConfigError> {
+        let get = |name: &'static str| {
+            values
+                .get(name)
+                .map(String::as_str)
+                .filter(|value| !value.is_empty())
+        };
+        Ok(Self {
+            database_url: get("DATABASE_URL").map(SecretString::from),
+            listen: parse(
+                "SAMPARK_LISTEN",
+                get("SAMPARK_LISTEN").unwrap_or("127.0.0.1:8080"),
+                "not an address and port such as 127.0.0.1:8080",
+            )?,
+            data_dir: PathBuf::from(get("SAMPARK_DATA_DIR").unwrap_or(".sampark")),
+            pg_bin: get("SAMPARK_PG_BIN").map(PathBuf::from),
+            path,
+            pool_size: bounded(
+                "SAMPARK_DATABASE_POOL",
+                get("SAMPARK_DATABASE_POOL").unwrap_or("16"),
+                2,
+                200,
+            )?,
+            workers: get("SAMPARK_WORKERS")
+                .map(|value| bounded("SAMPARK_WORKERS", value, 1, 64))
+                .transpose()?,
+            otp_sender: otp_sender(get("SAMPARK_OTP_SENDER").unwrap_or("console"))?,
+            time_zone: parse(
+                "SAMPARK_TIME_ZONE",
+                get("SAMPARK_TIME_ZONE").unwrap_or("Asia/Kolkata"),
+                "not an IANA time zone such as Asia/Kolkata",
+            )?,
+            phone_prefixes: phone_prefixes(get("SAMPARK_PHONE_PREFIXES").unwrap_or("+91"))?,
+            log_format: get("SAMPARK_LOG_FORMAT").map(log_format).transpose()?,
+            log_filter: get("RUST_LOG").unwrap_or("info").to_owned(),
+        })
+    }
+}
+
+fn refuse(name: &'static str, value: &str, reason: &str) -> ConfigError {
+    ConfigError {
+        name,
+        value: value.to_owned(),
+        reason: reason.to_owned(),
+    }
+}
+
+fn parse<T: std::str::FromStr>(name: &'static str, value: &str, reason: &str) -> Result<T, ConfigError> {
+    value.parse().map_err(|_| refuse(name, value, reason))
+}
+
+fn bounded(name: &'static str, value: &str, least: usize, most: usize) -> Result<usize, ConfigError> {
+    let reason = format!("not a whole number from {least} to {most}");
+    let number: usize = parse(name, value, &reason)?;
+    if (least..=most).contains(&number) {
+        Ok(number)
+    } else {
+        Err(refuse(name, value, &reason))
+    }
+}
+
+fn otp_sender(value: &str) -> Result<OtpSender, ConfigError> {
+    match value.split_once(':') {
+        None if value == "console" => Ok(OtpSender::Console),
+        Some(("file", path)) if !path.is_empty() => Ok(OtpSender::File(PathBuf::from(path))),
+        _ => Err(refuse(
+            "SAMPARK_OTP_SENDER",
+            value,
+            "neither `console` nor `file:PATH`",
+        )),
+    }
+}
+
+fn phone_prefixes(value: &str) -> Result<Vec<String>, ConfigError> {
+    let prefixes: Vec<String> = value.split(',').map(|prefix| prefix.trim().to_owned()).collect();
+    let good = |prefix: &String| {
+        prefix
+            .strip_prefix('+')
+            .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    if prefixes.iter().all(good) {
+        Ok(prefixes)
+    } else {
+        Err(refuse(
+            "SAMPARK_PHONE_PREFIXES",
+            value,
+            "not prefixes such as +91,+977",
+        ))
+    }
+}
+
+fn log_format(value: &str) -> Result<LogFormat, ConfigError> {
+    match value {
+        "pretty" => Ok(LogFormat::Pretty),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(refuse("SAMPARK_LOG_FORMAT", value, "neither `pretty` nor `json`")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(name: &'static str, value: &str) -> Result<Config, ConfigError> {
+        Config::from_values(&BTreeMap::from([(name, value.to_owned())]), None)
+    }
+
+    #[test]
+    fn an_empty_environment_is_a_working_configuration() {
+        let config = Config::from_values(&BTreeMap::new(), None).unwrap();
+        assert!(config.database_url.is_none());
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.time_zone, chrono_tz::Asia::Kolkata);
+    }
+
+    #[test]
+    fn a_bad_value_is_named() {
+        for (name, value) in [
+            ("SAMPARK_LISTEN", "8080"),
+            ("SAMPARK_DATABASE_POOL", "1"),
+            ("SAMPARK_OTP_SENDER", "pigeon"),
+            ("SAMPARK_OTP_SENDER", "file:"),
+            ("SAMPARK_TIME_ZONE", "India"),
+            ("SAMPARK_PHONE_PREFIXES", "91"),
+            ("SAMPARK_LOG_FORMAT", "xml"),
+        ] {
+            let message = read(name, value).unwrap_err().to_string();
+            assert!(message.starts_with(&format!("{name}={value:?}")), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_database_url_cannot_be_printed() {
+        let config = read("DATABASE_URL", "postgres://sampark:hush@db/sampark").unwrap();
+        assert!(!format!("{config:?}").contains("hush"));
+    }
+}

@@ -1,0 +1,349 @@
+//! The way to PostgreSQL: a bounded pool, read-only reads, and the transaction beneath `journal::write`.
+//!
+//! Connections live on a runtime of their own (one thread), so that they outlive the HTTP worker that happened to open
+//! them and so that the recorder, which runs there too, talks to them without waking another thread. A request that is
+//! dropped leaves its transaction open; the connection then counts as broken and the pool throws it away.
+
+use std::ops::AsyncFnOnce;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool::managed::Timeouts;
+use diesel::ConnectionError;
+use diesel_async::pooled_connection::deadpool::{Object, Pool, PoolError};
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use diesel_async::{AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnection, TransactionManager};
+use futures_util::FutureExt;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, oneshot};
+
+use super::error::{ApiError, Transient};
+
+/// A connection inside a transaction. Queries take it first; they cannot open a transaction of their own.
+pub type Tx = AsyncPgConnection;
+
+/// How long a request waits for a connection.
+const POOL_WAIT: Duration = Duration::from_millis(500);
+/// How long a connection may take to be made.
+const CONNECT_WAIT: Duration = Duration::from_secs(2);
+/// What every connection is set to: no wait is without a bound.
+const SESSION: &str = "SET statement_timeout = '2s'; SET lock_timeout = '1s'; \
+    SET idle_in_transaction_session_timeout = '5s'; SET timezone = 'UTC'; SET jit = off";
+
+/// The database. Cheap to clone.
+#[derive(Clone)]
+pub struct Db {
+    pool: Pool<AsyncPgConnection>,
+    runtime: Arc<DbRuntime>,
+    written: Arc<Notify>,
+    url: Arc<str>,
+}
+
+impl std::fmt::Debug for Db {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Db")
+            .field("pool", &self.pool.status())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a transaction is begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Read-only, one snapshot for all its statements.
+    Read,
+    /// The same, allowed a minute: recounts and exports.
+    LongRead,
+    /// Read and write.
+    Write,
+    /// The same, allowed ten minutes: imports.
+    LongWrite,
+}
+
+impl Mode {
+    const fn begin(self) -> &'static str {
+        match self {
+            Self::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            Self::LongRead => {
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '60s'; SET LOCAL idle_in_transaction_session_timeout = '60s'"
+            }
+            Self::Write => "BEGIN",
+            Self::LongWrite => {
+                "BEGIN; SET LOCAL statement_timeout = '600s'; SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '60s'"
+            }
+        }
+    }
+}
+
+/// The thread on which connections (and what must outlive HTTP workers) run.
+#[derive(Debug)]
+struct DbRuntime {
+    handle: Handle,
+    stop: Option<oneshot::Sender<()>>,
+}
+
+impl DbRuntime {
+    fn start() -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel::<()>();
+        std::thread::Builder::new()
+            .name("database".to_owned())
+            .spawn(move || {
+                // Ends when the last `Db` is dropped; dropping the runtime then closes what connections are left.
+                let _ = runtime.block_on(stopped);
+            })?;
+        Ok(Self {
+            handle,
+            stop: Some(stop),
+        })
+    }
+}
+
+impl Drop for DbRuntime {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+    }
+}
+
+impl Db {
+    /// A pool of at most `size` connections to `url`. Connects when first used.
+    ///
+    /// # Errors
+    /// If no thread can be started, or the pool cannot be built.
+    pub fn new(url: &str, size: usize) -> Result<Self, ApiError> {
+        let runtime = Arc::new(DbRuntime::start().map_err(ApiError::internal)?);
+        let handle = runtime.handle.clone();
+        let mut config = ManagerConfig::default();
+        // Whether a connection still works shows when a transaction is begun on it; see `begin`.
+        config.recycling_method = RecyclingMethod::Fast;
+        config.custom_setup = Box::new(move |url| {
+            let handle = handle.clone();
+            let url = url.to_owned();
+            async move {
+                let connecting = handle.spawn(async move { connect(&url).await });
+                connecting.await.map_err(|error| {
+                    ConnectionError::CouldntSetupConfiguration(diesel::result::Error::QueryBuilderError(
+                        Box::new(error),
+                    ))
+                })?
+            }
+            .boxed()
+        });
+        let manager = AsyncDieselConnectionManager::new_with_config(url, config);
+        let pool = Pool::builder(manager)
+            .max_size(size)
+            .runtime(deadpool::Runtime::Tokio1)
+            .timeouts(Timeouts {
+                wait: Some(POOL_WAIT),
+                create: Some(CONNECT_WAIT),
+                recycle: Some(CONNECT_WAIT),
+            })
+            .build()
+            .map_err(ApiError::internal)?;
+        Ok(Self {
+            pool,
+            runtime,
+            written: Arc::new(Notify::new()),
+            url: url.into(),
+        })
+    }
+
+    /// The runtime on which connections live, for background tasks that use them much.
+    #[must_use]
+    pub fn runtime(&self) -> &Handle {
+        &self.runtime.handle
+    }
+
+    /// Where the database is; holds a password, never to be shown.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Connections open, and how many are free.
+    #[must_use]
+    pub fn connections(&self) -> (usize, usize) {
+        let status = self.pool.status();
+        (status.size, status.available)
+    }
+
+    /// Runs `work` in a read-only transaction: a GET cannot write, and all it reads is one snapshot.
+    ///
+    /// # Errors
+    /// What `work` answers, or 503 when the database cannot be had.
+    pub async fn read<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut Tx) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        self.read_in(Mode::Read, work).await
+    }
+
+    /// The same for recounts, which may take a minute.
+    ///
+    /// # Errors
+    /// As [`Db::read`].
+    pub async fn read_long<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut Tx) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        self.read_in(Mode::LongRead, work).await
+    }
+
+    async fn read_in<T>(
+        &self,
+        mode: Mode,
+        work: impl AsyncFnOnce(&mut Tx) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        let mut transaction = self.begin(mode).await?;
+        match work(transaction.tx()).await {
+            Ok(value) => {
+                transaction.commit().await?;
+                Ok(value)
+            }
+            Err(error) => {
+                transaction.rollback().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Begins a transaction. Only `journal::write` and this floor use it: features go through `read` and `write`.
+    ///
+    /// A connection that died while it lay in the pool shows here, where nothing has been done yet, so that another
+    /// can be tried safely.
+    ///
+    /// # Errors
+    /// 503 when no connection can be had.
+    pub async fn begin(&self, mode: Mode) -> Result<Transaction, ApiError> {
+        let mut tries = self.pool.status().max_size.saturating_add(1);
+        loop {
+            let mut conn = self.pool.get().await.map_err(pool_error)?;
+            match AnsiTransactionManager::begin_transaction_sql(&mut *conn, mode.begin()).await {
+                Ok(()) => return Ok(Transaction { conn: Some(conn) }),
+                Err(error) => {
+                    drop(Object::take(conn));
+                    let error = ApiError::from(error);
+                    tries = tries.saturating_sub(1);
+                    if tries == 0 || error.transient() != Some(Transient::Disconnected) {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Runs `work` on a connection outside any transaction, for what cannot run inside one (VACUUM).
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn run_outside_transaction(&self, sql: &str) -> Result<(), ApiError> {
+        let mut conn = self.pool.get().await.map_err(pool_error)?;
+        let done = conn.batch_execute(sql).await;
+        if done.is_err() {
+            drop(Object::take(conn));
+        }
+        Ok(done?)
+    }
+
+    /// Tells whoever waits that something was committed.
+    pub fn tell_write(&self) {
+        self.written.notify_one();
+    }
+
+    /// Waits until something is committed by this process.
+    pub async fn wait_for_write(&self) {
+        self.written.notified().await;
+    }
+
+    /// Whether a statement runs.
+    ///
+    /// # Errors
+    /// 503 when it does not.
+    pub async fn ping(&self) -> Result<(), ApiError> {
+        let transaction = self.begin(Mode::Read).await?;
+        transaction.commit().await
+    }
+}
+
+/// An open transaction. Dropped without [`Transaction::commit`], it is rolled back and its connection thrown away.
+pub struct Transaction {
+    conn: Option<Object<AsyncPgConnection>>,
+}
+
+impl std::fmt::Debug for Transaction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transaction").finish_non_exhaustive()
+    }
+}
+
+impl Transaction {
+    /// The connection, for queries.
+    #[expect(
+        clippy::expect_used,
+        reason = "the connection leaves only in commit, rollback and drop, which end self"
+    )]
+    pub fn tx(&mut self) -> &mut Tx {
+        self.conn
+            .as_mut()
+            .expect("an open transaction has its connection")
+    }
+
+    /// Commits. When the connection is lost meanwhile nobody knows whether it was committed: 503, and the client's
+    /// resend settles it.
+    ///
+    /// # Errors
+    /// 503, or what the database says.
+    pub async fn commit(mut self) -> Result<(), ApiError> {
+        let done = AnsiTransactionManager::commit_transaction(self.tx()).await;
+        match done {
+            Ok(()) => {
+                // Back to the pool.
+                drop(self.conn.take());
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Rolls back and keeps the connection, if it still works.
+    pub async fn rollback(mut self) {
+        if AnsiTransactionManager::rollback_transaction(self.tx())
+            .await
+            .is_ok()
+        {
+            drop(self.conn.take());
+        }
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if let Some(conn) = self.conn.take() {
+            // Closing the connection makes the server roll back.
+            drop(Object::take(conn));
+        }
+    }
+}
+
+async fn connect(url: &str) -> diesel::ConnectionResult<AsyncPgConnection> {
+    use diesel_async::AsyncConnection;
+    let mut conn = AsyncPgConnection::establish(url).await?;
+    conn.batch_execute(SESSION)
+        .await
+        .map_err(ConnectionError::CouldntSetupConfiguration)?;
+    Ok(conn)
+}
+
+fn pool_error(error: PoolError) -> ApiError {
+    match error {
+        PoolError::Timeout(_) => {
+            ApiError::unavailable("no connection to the database became free in time", error)
+        }
+        other => ApiError::unavailable("the database cannot be reached", other),
+    }
+}

@@ -1,0 +1,18 @@
+//! GROUND FLOOR: what any such service needs and that knows nothing of visits: configuration, clock, database,
+//! errors, ids, paging, request bodies, telemetry. Imports nothing else of ours.
+
+pub mod body;
+pub mod clock;
+pub mod config;
+pub mod db;
+pub mod embedded_postgres;
+pub mod error;
+pub mod idempotency;
+pub mod ids;
+pub mod migrations;
+pub mod page;
+pub mod problems;
+pub mod reply;
+pub mod statement;
+pub mod telemetry;
+pub mod validate;

@@ -1,0 +1,103 @@
+//! Logs and metrics. Neither ever holds a phone number, a code, a token, a note, coordinates or answers.
+
+use std::io::IsTerminal;
+
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt;
+
+use super::config::{Config, LogFormat};
+
+/// Starts logging to standard error. A second call changes nothing.
+pub fn init_logging(config: &Config) {
+    let filter = EnvFilter::try_new(&config.log_filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let terminal = std::io::stderr().is_terminal();
+    let format = config.log_format.unwrap_or(if terminal {
+        LogFormat::Pretty
+    } else {
+        LogFormat::Json
+    });
+    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let _ = match format {
+        LogFormat::Pretty => builder
+            .with_target(false)
+            .with_ansi(terminal)
+            .compact()
+            .try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+}
+
+/// What is counted, for `/metrics`.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Seconds a request took, by method, route and status.
+    pub requests: HistogramVec,
+    /// Visits by what became of them: created, duplicate, conflict, rejected.
+    pub visits: IntCounterVec,
+    /// Journal entries not yet numbered, as last seen by the poster.
+    pub unposted: IntGauge,
+    /// Unix time of the poster's last success.
+    pub posted_at: IntGauge,
+    /// Connections to the database, open and free.
+    pub connections: prometheus::IntGaugeVec,
+}
+
+impl Metrics {
+    /// A registry of our own, so that two applications in one process (tests) do not mix.
+    ///
+    /// # Errors
+    /// If a metric is defined twice.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let buckets = vec![
+            0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+        ];
+        let requests = HistogramVec::new(
+            HistogramOpts::new("sampark_http_request_seconds", "Time to answer a request.").buckets(buckets),
+            &["method", "route", "status"],
+        )?;
+        let visits = IntCounterVec::new(
+            Opts::new("sampark_visits_total", "Visits received, by what became of them."),
+            &["status"],
+        )?;
+        let unposted = IntGauge::new(
+            "sampark_journal_unposted_entries",
+            "Journal entries not yet numbered.",
+        )?;
+        let posted_at = IntGauge::new(
+            "sampark_journal_posted_timestamp_seconds",
+            "When the poster last succeeded.",
+        )?;
+        let connections = prometheus::IntGaugeVec::new(
+            Opts::new("sampark_database_connections", "Connections to the database."),
+            &["state"],
+        )?;
+        registry.register(Box::new(requests.clone()))?;
+        registry.register(Box::new(visits.clone()))?;
+        registry.register(Box::new(unposted.clone()))?;
+        registry.register(Box::new(posted_at.clone()))?;
+        registry.register(Box::new(connections.clone()))?;
+        Ok(Self {
+            registry,
+            requests,
+            visits,
+            unposted,
+            posted_at,
+            connections,
+        })
+    }
+
+    /// The Prometheus text format.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn render(&self) -> Result<Vec<u8>, prometheus::Error> {
+        let mut out = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut out)?;
+        Ok(out)
+    }
+}

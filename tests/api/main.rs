@@ -1,0 +1,19 @@
+//! The integration tests: one binary, one module a feature, over HTTP against a real server on a real PostgreSQL.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    reason = "tests"
+)]
+
+mod support;
+
+mod campaigns;
+mod health;
+mod households;
+mod sessions;
+mod totals;
+mod units;
+mod visits;
+mod workers;

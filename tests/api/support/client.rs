@@ -1,0 +1,119 @@
+use std::net::SocketAddr;
+
+use serde_json::Value;
+
+/// An actor over HTTP.
+#[derive(Clone)]
+pub struct Client {
+    base: String,
+    token: Option<String>,
+    headers: Vec<(String, String)>,
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+    /// The body as JSON; null if it is none.
+    pub json: Value,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    /// The answer itself if it has this status; else the test fails and shows the body.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
+        self
+    }
+}
+
+impl Client {
+    pub fn new(address: SocketAddr, token: Option<String>) -> Self {
+        Self {
+            base: format!("http://{address}"),
+            token,
+            headers: Vec::new(),
+        }
+    }
+
+    /// The same client sending one more header.
+    pub fn header(&self, name: &str, value: &str) -> Self {
+        let mut other = self.clone();
+        other.headers.push((name.to_owned(), value.to_owned()));
+        other
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, None).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send_json("POST", path, &body).await
+    }
+
+    pub async fn put(&self, path: &str, body: Value) -> Answer {
+        self.send_json("PUT", path, &body).await
+    }
+
+    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.send_json("PATCH", path, &body).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send("DELETE", path, None).await
+    }
+
+    pub async fn send_json(&self, method: &str, path: &str, body: &Value) -> Answer {
+        self.send(
+            method,
+            path,
+            Some(("application/json", serde_json::to_vec(body).unwrap())),
+        )
+        .await
+    }
+
+    pub async fn send(&self, method: &str, path: &str, body: Option<(&str, Vec<u8>)>) -> Answer {
+        let client = awc::Client::builder()
+            .timeout(std::time::Duration::from_secs(120))
+            .no_default_headers()
+            .finish();
+        let mut request = client
+            .request(method.parse().unwrap(), format!("{}{path}", self.base))
+            .no_decompress();
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        for (name, value) in &self.headers {
+            request = request.insert_header((name.as_str(), value.as_str()));
+        }
+        let sent = match body {
+            Some((kind, bytes)) => request.insert_header(("content-type", kind)).send_body(bytes),
+            None => request.send(),
+        };
+        let mut response = sent.await.unwrap();
+        let body = response.body().limit(64 << 20).await.unwrap().to_vec();
+        Answer {
+            status: response.status().as_u16(),
+            headers: response
+                .headers()
+                .iter()
+                .map(|(name, value)| (name.as_str().to_owned(), value.to_str().unwrap_or("").to_owned()))
+                .collect(),
+            json: serde_json::from_slice(&body).unwrap_or(Value::Null),
+            body,
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What every test stands on: [`TestApp`] (a server with a database of its own), [`Client`] (an actor over HTTP).
+#![allow(dead_code, reason = "each test module uses its part")]
+
+mod client;
+mod database;
+mod world;
+
+use std::net::{SocketAddr, TcpListener};
+
+use actix_web::dev::ServerHandle;
+use chrono::{DateTime, Utc};
+use sampark::access::tokens::KeyRing;
+use sampark::app::{self, State};
+use sampark::platform::clock::Clock;
+use sampark::platform::config::Config;
+
+pub use client::{Answer, Client};
+pub use database::TestDatabase;
+pub use world::{Actor, World};
+
+/// The instant at which every test begins, unless it moves its clock: 2026-11-23, 12:00 in India.
+pub fn noon() -> DateTime<Utc> {
+    "2026-11-23T06:30:00Z".parse().unwrap()
+}
+
+/// A server at work on a database of its own; both end with the test.
+pub struct TestApp {
+    pub address: SocketAddr,
+    pub state: State,
+    pub clock: Clock,
+    pub database: TestDatabase,
+    server: ServerHandle,
+    poster: Option<sampark::journal::Poster>,
+}
+
+/// How a [`TestApp`] differs from the usual one.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    pub poster: bool,
+    pub pool_size: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            poster: true,
+            pool_size: 4,
+        }
+    }
+}
+
+impl TestApp {
+    pub async fn start() -> Self {
+        Self::start_with(Settings::default()).await
+    }
+
+    pub async fn start_with(settings: Settings) -> Self {
+        let database = TestDatabase::create().await;
+        let clock = Clock::manual(chrono_tz::Asia::Kolkata, noon());
+        let mut config = Config::from_values(&Default::default(), None).unwrap();
+        config.pool_size = settings.pool_size;
+        config.workers = Some(1);
+        config.otp_sender = sampark::platform::config::OtpSender::File(database.scratch_file("otp.jsonl"));
+        let keys = KeyRing::ephemeral().unwrap();
+        let state = State::new(config, &database.url, clock.clone(), keys).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = state.clone();
+        let server = actix_web::HttpServer::new(move || app::build(shared.clone()))
+            .workers(1)
+            .disable_signals()
+            .shutdown_timeout(1)
+            .listen(listener)
+            .unwrap()
+            .run();
+        let handle = server.handle();
+        actix_web::rt::spawn(server);
+        let poster = settings
+            .poster
+            .then(|| sampark::journal::Poster::start(&state.db, &state.clock, &state.metrics));
+        Self {
+            address,
+            state,
+            clock,
+            database,
+            server: handle,
+            poster,
+        }
+    }
+
+    /// A client without a token.
+    pub fn anonymous(&self) -> Client {
+        Client::new(self.address, None)
+    }
+
+    /// A client with this token.
+    pub fn with_token(&self, token: &str) -> Client {
+        Client::new(self.address, Some(token.to_owned()))
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        // The future is not awaited: the server's threads end on their own once told.
+        drop(self.server.stop(false));
+    }
+}
