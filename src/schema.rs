@@ -423,8 +423,8 @@ diesel::table! {
         people_met -> Int4,
         /// 1 to 5, only where the campaign collects it.
         support -> Nullable<Int2>,
-        /// Issue codes of the campaign.
-        issues -> Array<Nullable<Text>>,
+        /// Issue codes of the campaign, as a JSON array.
+        issues -> Jsonb,
         /// Answers by question key.
         answers -> Jsonb,
         /// The version of the questions that was asked.

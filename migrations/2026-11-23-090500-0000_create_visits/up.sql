@@ -15,7 +15,7 @@ CREATE TABLE visits (
     channel text NOT NULL CHECK (channel IN ('door', 'phone', 'street', 'meeting')),
     people_met integer NOT NULL CHECK (people_met BETWEEN 0 AND 1000),
     support smallint CHECK (support BETWEEN 1 AND 5),
-    issues text[] NOT NULL,
+    issues jsonb NOT NULL,
     answers jsonb NOT NULL,
     question_version integer NOT NULL,
     note text,
@@ -36,7 +36,7 @@ CREATE TABLE visits (
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.1);
 CREATE INDEX visits_booth_idx ON visits (booth_id, campaign_id, visited_on);
 CREATE INDEX visits_worker_idx ON visits (worker_id, visited_on);
-CREATE INDEX visits_day_idx ON visits (state_id, visited_on, id);
+CREATE INDEX visits_day_idx ON visits (visited_on, id);
 
 COMMENT ON TABLE visits IS 'One attempt at one door: the version that counts now. Earlier versions are in visit_versions.';
 COMMENT ON COLUMN visits.state_id IS 'The state of the booth.';
@@ -53,7 +53,7 @@ COMMENT ON COLUMN visits.outcome IS 'met is a contact; the others are not.';
 COMMENT ON COLUMN visits.channel IS 'door, phone, street or meeting.';
 COMMENT ON COLUMN visits.people_met IS 'How many people were spoken to.';
 COMMENT ON COLUMN visits.support IS '1 to 5, only where the campaign collects it.';
-COMMENT ON COLUMN visits.issues IS 'Issue codes of the campaign.';
+COMMENT ON COLUMN visits.issues IS 'Issue codes of the campaign, as a JSON array.';
 COMMENT ON COLUMN visits.answers IS 'Answers by question key.';
 COMMENT ON COLUMN visits.question_version IS 'The version of the questions that was asked.';
 COMMENT ON COLUMN visits.note IS 'Free text of at most 500 characters.';
