@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::access::Access;
 use crate::access::tokens::KeyRing;
 use crate::features;
+use crate::features::visits::Recorder;
 use crate::journal::Poster;
 use crate::platform::clock::Clock;
 use crate::platform::config::Config;
@@ -33,6 +34,7 @@ pub struct State {
     pub clock: Clock,
     pub access: Access,
     pub metrics: Metrics,
+    pub recorder: Recorder,
 }
 
 impl State {
@@ -44,12 +46,14 @@ impl State {
         let db = Db::new(database_url, config.pool_size)?;
         let metrics = Metrics::new().map_err(ApiError::internal)?;
         let access = Access::new(db.clone(), clock.clone(), Arc::new(keys));
+        let recorder = Recorder::start(&db, &clock);
         Ok(Self {
             config: Arc::new(config),
             db,
             clock,
             access,
             metrics,
+            recorder,
         })
     }
 }
@@ -119,6 +123,7 @@ pub fn build(
         .app_data(web::Data::new(state.clock))
         .app_data(web::Data::new(state.access))
         .app_data(web::Data::new(state.metrics))
+        .app_data(web::Data::new(state.recorder))
         .into_utoipa_app()
         .configure(features::routes)
         .into_app()

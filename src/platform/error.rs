@@ -143,6 +143,17 @@ impl ApiError {
         self
     }
 
+    /// The same naming a field that is wrong.
+    #[must_use]
+    pub fn with_field(mut self, pointer: &str, code: &str, detail: &str) -> Self {
+        self.0.errors.push(FieldError {
+            pointer: pointer.to_owned(),
+            code: code.to_owned(),
+            detail: detail.to_owned(),
+        });
+        self
+    }
+
     /// The same with another member in the problem document.
     #[must_use]
     pub fn with_member(mut self, name: &str, value: serde_json::Value) -> Self {
@@ -179,7 +190,7 @@ impl ApiError {
     }
 
     /// Logs a fault of ours, once, with all its causes. Faults of the client are left to the access log.
-    fn log(&self) {
+    pub fn log(&self) {
         if self.0.code.status() < 500 {
             return;
         }

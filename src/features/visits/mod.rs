@@ -1,6 +1,37 @@
-//! Visits: recorded once, corrected by versions, voided, exported.
+//! Visits: one attempt at one door each, recorded by phones that lose their network.
+//!
+//! Invariants: a visit answered 2xx is committed; the phone's id and the digest of what it sent tell a resend from a
+//! conflict; a bad item of a batch is answered by itself; a wrong clock is flagged and never refused; a correction adds
+//! a version and moves the totals, a void takes the visit out of every figure but `voided`; a door counts once a
+//! campaign, on the day of its earliest live contact.
+//!
+//! Who may do what: `visit.record` in the booth as it lay on the day of the visit, by a grant that held on that day or
+//! holds today; everyone sees his own; `visit.read` sees all under the unit; the author corrects his own where he still
+//! could record it, `visit.correct` anyone's; `visit.void` voids; `visit.export` exports.
+//!
+//! The recorder (`recorder`) is the hot path: it writes the visits of all requests that wait at the same moment in one
+//! transaction.
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
+mod api;
+mod doors;
+mod queries;
+mod recorder;
+mod rules;
+mod wire;
+
+pub use recorder::Recorder;
+
 /// The routes.
-pub fn routes(_config: &mut ServiceConfig<'_>) {}
+pub fn routes(config: &mut ServiceConfig<'_>) {
+    config
+        .service(api::record::record_visit)
+        .service(api::record::record_batch)
+        .service(api::export::export_visits)
+        .service(api::read::list_visits)
+        .service(api::read::get_visit)
+        .service(api::read::list_versions)
+        .service(api::change::correct_visit)
+        .service(api::change::void_visit);
+}

@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -8,6 +6,7 @@ use serde_json::value::RawValue;
 use super::queries::VisitRow;
 use crate::platform::error::Problem;
 use crate::platform::ids::{CampaignId, DeviceId, HouseholdId, UnitId, VisitId, WorkerId};
+use crate::platform::personal::holds_personal_number;
 use crate::platform::validate::{FieldErrors, Validate};
 
 /// Most visits in a batch.
@@ -132,7 +131,13 @@ const fn door() -> Channel {
 }
 
 impl Validate for VisitSent {
-    fn validate(&self, errors: &mut FieldErrors) {
+    /// Left to [`super::rules::check`], which knows the campaign: one answer then names all that is wrong.
+    fn validate(&self, _errors: &mut FieldErrors) {}
+}
+
+impl VisitSent {
+    /// What can be told without knowing the campaign.
+    pub fn check_bounds(&self, errors: &mut FieldErrors) {
         use chrono::Datelike;
         errors.range("/visited_at", self.visited_at.year(), 1900, 2200);
         errors.range("/people_met", self.people_met, 0, 1000);
@@ -144,7 +149,11 @@ impl Validate for VisitSent {
         }
         errors.optional_text("/note", self.note.as_deref(), 0, MAX_NOTE);
         if self.note.as_deref().is_some_and(holds_personal_number) {
-            errors.add("/note", "personal_number", "a note must not hold a phone or identity number; leave it out");
+            errors.add(
+                "/note",
+                "personal_number",
+                "a note must not hold a phone or identity number; leave it out",
+            );
         }
         if let Some(duration) = self.duration_s {
             errors.range("/duration_s", duration, 0, 86_400);
@@ -162,23 +171,6 @@ impl Validate for VisitSent {
     }
 }
 
-/// Whether a text holds ten digits or more in a row (spaces and dashes between them not counted): a phone number or a
-/// 12-digit identity number. Citizens' numbers have no place in a note.
-fn holds_personal_number(text: &str) -> bool {
-    let mut run = 0;
-    for c in text.chars() {
-        if c.is_numeric() {
-            run += 1;
-            if run >= 10 {
-                return true;
-            }
-        } else if c != ' ' && c != '-' {
-            run = 0;
-        }
-    }
-    false
-}
-
 /// Up to 500 visits. Each is answered by itself: a bad one never holds up the others.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -191,7 +183,11 @@ pub struct BatchSent {
 impl Validate for BatchSent {
     fn validate(&self, errors: &mut FieldErrors) {
         if self.visits.is_empty() || self.visits.len() > MAX_BATCH_ITEMS {
-            errors.add("/visits", "bad_length", format!("must hold 1 to {MAX_BATCH_ITEMS} visits"));
+            errors.add(
+                "/visits",
+                "bad_length",
+                format!("must hold 1 to {MAX_BATCH_ITEMS} visits"),
+            );
         }
     }
 }
@@ -305,6 +301,34 @@ pub struct VisitView {
     pub version: i32,
 }
 
+impl From<&VisitRow> for VisitSent {
+    /// The visit as it would have been sent to be stored like this.
+    fn from(row: &VisitRow) -> Self {
+        let view = VisitView::from(row.clone());
+        let answers = match view.answers {
+            Value::Object(answers) => answers,
+            _ => serde_json::Map::new(),
+        };
+        Self {
+            id: view.id,
+            campaign_id: view.campaign_id,
+            booth_id: view.booth_id,
+            household_id: view.household_id,
+            visited_at: view.visited_at,
+            outcome: view.outcome,
+            channel: view.channel,
+            people_met: view.people_met,
+            support: view.support,
+            issues: view.issues,
+            answers,
+            question_version: Some(view.question_version),
+            note: view.note,
+            location: view.location,
+            duration_s: view.duration_s,
+        }
+    }
+}
+
 impl From<VisitRow> for VisitView {
     fn from(row: VisitRow) -> Self {
         let location = row.lat.zip(row.lon).map(|(lat, lon)| Position {
@@ -353,6 +377,17 @@ pub struct VersionView {
     pub changed_at: DateTime<Utc>,
     /// The visit as it stood.
     pub visit: VisitView,
+}
+
+impl From<VisitRow> for VersionView {
+    fn from(row: VisitRow) -> Self {
+        Self {
+            version: row.version,
+            changed_by: row.changed_by,
+            changed_at: row.changed_at,
+            visit: row.into(),
+        }
+    }
 }
 
 /// Every version, oldest first.
@@ -418,7 +453,11 @@ impl Validate for VoidSent {
     fn validate(&self, errors: &mut FieldErrors) {
         errors.text("/reason", &self.reason, 1, 500);
         if holds_personal_number(&self.reason) {
-            errors.add("/reason", "personal_number", "a reason must not hold a phone or identity number");
+            errors.add(
+                "/reason",
+                "personal_number",
+                "a reason must not hold a phone or identity number",
+            );
         }
     }
 }
@@ -467,14 +506,72 @@ impl Validate for VisitFilter {
     }
 }
 
-/// Counts by word, for logs and metrics.
-#[must_use]
-pub fn count_statuses(items: &[ItemView]) -> BTreeMap<&'static str, u64> {
-    let mut counts = BTreeMap::new();
-    for item in items {
-        *counts.entry(item.status.as_str()).or_default() += 1;
+/// The columns of the CSV export.
+const CSV_COLUMNS: &str = "id,campaign_id,booth_id,household_id,worker_id,device_id,visited_at,visited_on,received_at,\
+    outcome,channel,people_met,support,issues,answers,question_version,note,lat,lon,accuracy_m,mock,duration_s,flags,\
+    review,voided,void_reason,version";
+
+/// The first line of the CSV export.
+pub fn csv_header() -> String {
+    format!("{CSV_COLUMNS}\r\n")
+}
+
+/// A visit as a line of CSV (RFC 4180). Lists are joined by `;`, answers are JSON.
+pub fn csv_line(view: &VisitView) -> String {
+    let plain = |value: Option<String>| value.unwrap_or_default();
+    let flags: Vec<&str> = view.flags.iter().map(|flag| flag.code.as_str()).collect();
+    let place = view.location;
+    let cells = [
+        view.id.to_string(),
+        view.campaign_id.to_string(),
+        view.booth_id.to_string(),
+        plain(view.household_id.map(|id| id.to_string())),
+        view.worker_id.to_string(),
+        plain(view.device_id.map(|id| id.to_string())),
+        view.visited_at.to_rfc3339(),
+        view.visited_on.to_string(),
+        view.received_at.to_rfc3339(),
+        view.outcome.as_str().to_owned(),
+        view.channel.as_str().to_owned(),
+        view.people_met.to_string(),
+        plain(view.support.map(|support| support.to_string())),
+        text_cell(&view.issues.join(";")),
+        text_cell(&view.answers.to_string()),
+        view.question_version.to_string(),
+        text_cell(view.note.as_deref().unwrap_or("")),
+        plain(place.map(|place| place.lat.to_string())),
+        plain(place.map(|place| place.lon.to_string())),
+        plain(
+            place
+                .and_then(|place| place.accuracy_m)
+                .map(|accuracy| accuracy.to_string()),
+        ),
+        plain(place.and_then(|place| place.mock).map(|mock| mock.to_string())),
+        plain(view.duration_s.map(|seconds| seconds.to_string())),
+        text_cell(&flags.join(";")),
+        view.review.as_str().to_owned(),
+        view.voided.to_string(),
+        text_cell(view.void_reason.as_deref().unwrap_or("")),
+        view.version.to_string(),
+    ];
+    let mut line = cells.join(",");
+    line.push_str("\r\n");
+    line
+}
+
+/// A text as a cell: what a spreadsheet would run as a formula gets an apostrophe before it (OWASP, CSV injection), and
+/// what holds a comma, a quote or a line break is quoted.
+fn text_cell(text: &str) -> String {
+    let guarded = if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
+        format!("'{text}")
+    } else {
+        text.to_owned()
+    };
+    if guarded.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", guarded.replace('"', "\"\""))
+    } else {
+        guarded
     }
-    counts
 }
 
 #[cfg(test)]
@@ -488,9 +585,10 @@ mod tests {
     }
 
     #[test]
-    fn personal_numbers_are_noticed() {
-        assert!(holds_personal_number("call 98765 43210"));
-        assert!(holds_personal_number("id 1234-5678-9012"));
-        assert!(!holds_personal_number("house 12, 3 votes, born 1980, block 4"));
+    fn a_cell_is_never_a_formula_and_never_two_cells() {
+        assert_eq!(text_cell("=1+1"), "'=1+1");
+        assert_eq!(text_cell("@SUM(A1),x"), "\"'@SUM(A1),x\"");
+        assert_eq!(text_cell("say \"no\""), "\"say \"\"no\"\"\"");
+        assert_eq!(text_cell("plain"), "plain");
     }
 }

@@ -1,0 +1,235 @@
+//! PATCH and void: a new version; the old one is kept and the totals move.
+
+use actix_web::{patch, post, web};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::read::find;
+use crate::access::actions::{VisitCorrect, VisitCorrectOwn, VisitVoid};
+use crate::access::policy::{Ask, permit, permits_on_days};
+use crate::access::{Caller, Permit};
+use crate::features::campaigns::load_facts;
+use crate::features::visits::doors::move_counts;
+use crate::features::visits::queries::{VisitRow, hold_lineages, households, lock_visit, replace_visit};
+use crate::features::visits::rules;
+use crate::features::visits::wire::{Flag, VisitPatch, VisitSent, VisitView, VoidSent};
+use crate::journal::{Digest, Entry, Record};
+use crate::platform::body::{Json, Path};
+use crate::platform::db::{Db, Tx};
+use crate::platform::error::{ApiError, Code, Problem};
+use crate::platform::ids::{VisitId, WorkerId};
+use crate::platform::reply::{IfMatch, Reply};
+
+/// Correct a visit
+///
+/// The author corrects his own; `visit.correct` allows it for all visits under the unit.
+#[utoipa::path(
+    operation_id = "correct_visit", tag = "visits", security(("bearer" = ["visit.correct", "visit.correct_own"])),
+    params(
+        ("id" = uuid::Uuid, Path, example = "01998f7e-58f5-7b21-a6a9-9c0ce5d5fd33"),
+        ("If-Match" = String, Header, description = "The ETag of what you read.", example = "\"1\""),
+    ),
+    request_body = VisitPatch,
+    responses(
+        (status = 200, description = "The new version. A change that changes nothing makes none.", body = VisitView),
+        (status = 403, description = "You may see it, but not correct it.", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such visit, or outside your grants.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It was voided.", body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "It was changed in the meantime.", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Not valid.", body = Problem, content_type = "application/problem+json"),
+        (status = 428, description = "If-Match is missing.", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[patch("/v1/visits/{id}")]
+pub async fn correct_visit(
+    caller: Caller,
+    id: Path<VisitId>,
+    if_match: IfMatch,
+    body: Json<VisitPatch>,
+    db: web::Data<Db>,
+) -> Result<Reply, ApiError> {
+    let (id, patch) = (*id, body.value);
+    let actor = *caller.actor();
+    let row = db
+        .write(&actor, async move |tx| {
+            let old = find_locked(tx, &caller, id).await?;
+            if let Some(permit) = own_permit(tx, &caller, &old).await? {
+                return correct(tx, &caller, &permit, old, patch.clone(), &if_match).await;
+            }
+            let permit = seen(permit::<VisitCorrect>(tx, &caller, old.booth_id).await)?;
+            correct(tx, &caller, &permit, old, patch.clone(), &if_match).await
+        })
+        .await?;
+    reply(row)
+}
+
+/// Void a visit
+///
+/// It stays on record and leaves every figure but `voided`. Sending it again changes nothing.
+#[utoipa::path(
+    operation_id = "void_visit", tag = "visits", security(("bearer" = ["visit.void"])),
+    params(
+        ("id" = uuid::Uuid, Path, example = "01998f7e-58f5-7b21-a6a9-9c0ce5d5fd33"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A resend under the same key gets the first answer."),
+    ),
+    request_body = VoidSent,
+    responses(
+        (status = 200, description = "Voided, now or before.", body = VisitView),
+        (status = 403, description = "You may see it, but not void it.", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such visit, or outside your grants.", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The reason is not valid.", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[post("/v1/visits/{id}/void")]
+pub async fn void_visit(
+    caller: Caller,
+    id: Path<VisitId>,
+    body: Json<VoidSent>,
+    db: web::Data<Db>,
+) -> Result<Reply, ApiError> {
+    let (id, reason) = (*id, body.value.reason);
+    let actor = *caller.actor();
+    db.write_once(&actor, body.idempotency, async move |tx| {
+        let old = find_locked(tx, &caller, id).await?;
+        let permit = seen(permit::<VisitVoid>(tx, &caller, old.booth_id).await)?;
+        if old.voided_at.is_some() {
+            return Ok((reply(old)?, Record::nothing()));
+        }
+        let mut new = next_version(&old, caller.worker_id(), actor.at);
+        new.voided_at = Some(actor.at);
+        new.void_reason = Some(reason.clone());
+        let record = replace(tx, &permit, &old, &new, "visit.void").await?;
+        Ok((reply(new)?, record))
+    })
+    .await
+}
+
+fn reply(row: VisitRow) -> Result<Reply, ApiError> {
+    let view = VisitView::from(row);
+    Ok(Reply::ok(&view)?.with_version(view.version))
+}
+
+/// The visit if the caller may see it, locked, with the lineages of its state held still.
+async fn find_locked(tx: &mut Tx, caller: &Caller, id: VisitId) -> Result<VisitRow, ApiError> {
+    let found = find(tx, caller, id).await?;
+    hold_lineages(tx, &[found.state_id]).await?;
+    Ok(lock_visit(tx, (found.state_id, found.id)).await?)
+}
+
+/// Leave to correct one's own visit, where it could still be recorded.
+async fn own_permit(
+    tx: &mut Tx,
+    caller: &Caller,
+    row: &VisitRow,
+) -> Result<Option<Permit<VisitCorrectOwn>>, ApiError> {
+    if row.worker_id != caller.worker_id() {
+        return Ok(None);
+    }
+    let ask = Ask {
+        actor: *caller.actor(),
+        booth_id: row.booth_id,
+        day: row.visited_on,
+        at: row.visited_at,
+    };
+    let mut permits = permits_on_days(tx, &[ask], caller.today()).await?;
+    Ok(permits.pop().flatten().map(|dated| dated.permit))
+}
+
+/// What has been shown is not hidden again: a missing leave is 403.
+fn seen<A>(permit: Result<Permit<A>, ApiError>) -> Result<Permit<A>, ApiError> {
+    permit.map_err(|error| {
+        if error.code() == Code::NotFound {
+            ApiError::new(Code::Forbidden, "none of your grants allows this here")
+        } else {
+            error
+        }
+    })
+}
+
+fn next_version(old: &VisitRow, changed_by: WorkerId, at: DateTime<Utc>) -> VisitRow {
+    VisitRow {
+        version: old.version.saturating_add(1),
+        changed_by,
+        changed_at: at,
+        ..old.clone()
+    }
+}
+
+async fn correct<A>(
+    tx: &mut Tx,
+    caller: &Caller,
+    permit: &Permit<A>,
+    old: VisitRow,
+    patch: VisitPatch,
+    if_match: &IfMatch,
+) -> Result<(VisitRow, Record), ApiError> {
+    if old.voided_at.is_some() {
+        return Err(ApiError::new(Code::AlreadyVoided, "the visit was voided"));
+    }
+    if_match.check(old.version)?;
+    let before = VisitSent::from(&old);
+    let sent = rules::corrected(&before, patch);
+    if sent == before {
+        return Ok((old, Record::nothing()));
+    }
+    let campaign = load_facts(tx, &[old.campaign_id]).await?.pop();
+    let campaign = campaign.ok_or_else(|| ApiError::internal("a stored visit has no campaign"))?;
+    let question_version = rules::check(&sent, &campaign).map_err(ApiError::fields)?;
+    if let Some(household_id) = sent.household_id
+        && households(tx, &[(old.state_id, old.booth_id, household_id)])
+            .await?
+            .is_empty()
+    {
+        return Err(
+            ApiError::new(Code::UnknownHousehold, Code::UnknownHousehold.title()).with_field(
+                "/household_id",
+                "unknown_household",
+                Code::UnknownHousehold.help(),
+            ),
+        );
+    }
+    let flags: Vec<Flag> = serde_json::from_value(old.flags.clone()).map_err(ApiError::internal)?;
+    let flags = rules::corrected_flags(flags, &sent);
+    let mut new = next_version(&old, caller.worker_id(), caller.actor().at);
+    new.household_id = sent.household_id;
+    new.outcome = sent.outcome.as_str().to_owned();
+    new.channel = sent.channel.as_str().to_owned();
+    new.people_met = sent.people_met;
+    new.support = sent.support;
+    new.issues = serde_json::to_value(&sent.issues).map_err(ApiError::internal)?;
+    new.answers = Value::Object(sent.answers);
+    new.question_version = question_version;
+    new.note = sent.note;
+    new.lat = sent.location.map(|position| position.lat);
+    new.lon = sent.location.map(|position| position.lon);
+    new.accuracy_m = sent.location.and_then(|position| position.accuracy_m);
+    new.mock = sent.location.and_then(|position| position.mock);
+    new.duration_s = sent.duration_s;
+    new.flags = serde_json::to_value(&flags).map_err(ApiError::internal)?;
+    let record = replace(tx, permit, &old, &new, "visit.correct").await?;
+    Ok((new, record))
+}
+
+async fn replace<A>(
+    tx: &mut Tx,
+    permit: &Permit<A>,
+    old: &VisitRow,
+    new: &VisitRow,
+    action: &'static str,
+) -> Result<Record, ApiError> {
+    replace_visit(tx, permit, new).await?;
+    let tallies = move_counts(tx, old, new).await?;
+    let entry = Entry {
+        state_id: new.state_id,
+        unit_id: new.booth_id,
+        action,
+        subject: "visit",
+        subject_ids: Vec::new(),
+        subject_uuids: vec![new.id.0],
+        digest: Digest::of(&VisitView::from(new.clone())),
+    };
+    Ok(Record {
+        entries: vec![entry],
+        tallies,
+    })
+}

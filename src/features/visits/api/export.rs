@@ -1,0 +1,161 @@
+//! The export: streamed page by page, each page read in a short transaction, so that a slow reader holds nothing open.
+
+use actix_web::http::header;
+use actix_web::web::Bytes;
+use actix_web::{HttpResponse, get, web};
+use chrono::{DateTime, Utc};
+use futures_util::stream;
+
+use super::check_units;
+use crate::access::Caller;
+use crate::access::actions::VisitExport;
+use crate::access::policy::scope;
+use crate::features::visits::queries::{Visible, VisitCursor, VisitRow, list_visits};
+use crate::features::visits::wire::{VisitFilter, VisitView, csv_header, csv_line};
+use crate::platform::body::Query;
+use crate::platform::db::Db;
+use crate::platform::error::{ApiError, Code, Problem};
+use crate::platform::validate::{FieldErrors, Validate};
+
+/// Visits read at a time.
+const PAGE: i64 = 1000;
+
+#[derive(Clone, Copy)]
+enum Format {
+    Csv,
+    Ndjson,
+}
+
+struct Export {
+    db: Db,
+    visible: Visible,
+    filter: VisitFilter,
+    format: Format,
+    started: DateTime<Utc>,
+    after: Option<VisitCursor>,
+    ended: bool,
+}
+
+/// Export visits
+///
+/// All visits received until now that the filters let through, newest day first. If the stream breaks off before its end,
+/// it is incomplete: ask again.
+#[utoipa::path(
+    operation_id = "export_visits", tag = "visits", security(("bearer" = ["visit.export"])),
+    params(VisitFilter),
+    responses(
+        (status = 200, description = "`format=csv`: a header line, then a line for each visit; texts that a spreadsheet would take for a formula begin with an apostrophe. `format=ndjson`: a VisitView a line.", body = String, content_type = "text/csv"),
+        (status = 403, description = "None of your grants exports visits.", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "A unit in the filter does not exist or lies outside your grants.", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A filter is not valid.", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[get("/v1/visits/export")]
+pub async fn export_visits(
+    caller: Caller,
+    filter: Query<VisitFilter>,
+    db: web::Data<Db>,
+) -> Result<HttpResponse, ApiError> {
+    let filter = filter.0;
+    let format = check(&filter)?;
+    let scope = scope::<VisitExport>(&caller)?;
+    db.read(async |tx| check_units(tx, &caller, [filter.under, filter.booth_id]).await)
+        .await?;
+    let mut export = Export {
+        db: db.as_ref().clone(),
+        visible: Visible {
+            roots: scope.roots().to_vec(),
+            own: None,
+            today: caller.today(),
+        },
+        filter,
+        format,
+        started: caller.actor().at,
+        after: None,
+        ended: false,
+    };
+    // The first page is read before the answer begins, so that what fails early is a proper problem.
+    let first = export.page().await?;
+    let head = match format {
+        Format::Csv => csv_header(),
+        Format::Ndjson => String::new(),
+    };
+    let beginning = Bytes::from([head.into_bytes(), first].concat());
+    let rest = stream::try_unfold(export, async |mut export: Export| {
+        if export.ended {
+            return Ok::<_, ApiError>(None);
+        }
+        let page = export.page().await.inspect_err(ApiError::log)?;
+        Ok(Some((Bytes::from(page), export)))
+    });
+    let (kind, name) = match format {
+        Format::Csv => ("text/csv; charset=utf-8", "visits.csv"),
+        Format::Ndjson => ("application/x-ndjson", "visits.ndjson"),
+    };
+    let body = futures_util::StreamExt::chain(stream::once(async { Ok::<_, ApiError>(beginning) }), rest);
+    Ok(HttpResponse::Ok()
+        .content_type(kind)
+        .insert_header((
+            header::CONTENT_DISPOSITION,
+            format!("attachment; filename=\"{name}\""),
+        ))
+        .streaming(body))
+}
+
+fn check(filter: &VisitFilter) -> Result<Format, ApiError> {
+    let mut errors = FieldErrors::default();
+    filter.validate(&mut errors);
+    for (pointer, given) in [("/limit", &filter.limit), ("/cursor", &filter.cursor)] {
+        if given.is_some() {
+            errors.add(
+                pointer,
+                "unknown_field",
+                "an export gives everything; leave it out",
+            );
+        }
+    }
+    let format = match filter.format.as_deref() {
+        None | Some("csv") => Format::Csv,
+        Some("ndjson") => Format::Ndjson,
+        Some(_) => {
+            errors.add("/format", "unknown_value", "must be csv or ndjson");
+            Format::Csv
+        }
+    };
+    if errors.0.is_empty() {
+        Ok(format)
+    } else {
+        Err(ApiError::fields(errors))
+    }
+}
+
+impl Export {
+    async fn page(&mut self) -> Result<Vec<u8>, ApiError> {
+        let (visible, filter) = (&self.visible, &self.filter);
+        let (started, after) = (self.started, self.after);
+        let rows = self
+            .db
+            .read_long(async |tx| Ok(list_visits(tx, visible, filter, Some(started), after, PAGE).await?))
+            .await?;
+        self.ended = i64::try_from(rows.len()).is_ok_and(|n| n < PAGE);
+        self.after = rows.last().map(|row| (row.visited_on, row.id)).or(self.after);
+        let mut out = Vec::new();
+        for row in rows {
+            write_row(&mut out, self.format, row)?;
+        }
+        Ok(out)
+    }
+}
+
+fn write_row(out: &mut Vec<u8>, format: Format, row: VisitRow) -> Result<(), ApiError> {
+    let view = VisitView::from(row);
+    match format {
+        Format::Csv => out.extend_from_slice(csv_line(&view).as_bytes()),
+        Format::Ndjson => {
+            serde_json::to_writer(&mut *out, &view)
+                .map_err(|error| ApiError::new(Code::Internal, error.to_string()))?;
+            out.push(b'\n');
+        }
+    }
+    Ok(())
+}

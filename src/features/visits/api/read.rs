@@ -1,0 +1,113 @@
+//! GET: lists, one visit, its versions.
+
+use actix_web::{get, web};
+
+use super::{check_units, may_read_none, readable};
+use crate::access::Caller;
+use crate::features::visits::queries::{
+    VisitCursor, VisitRow, find_visible, list_versions as load_versions, list_visits as load_visits,
+};
+use crate::features::visits::wire::{VersionView, VersionsView, VisitFilter, VisitView};
+use crate::platform::body::{Path, Query};
+use crate::platform::db::{Db, Tx};
+use crate::platform::error::{ApiError, Problem};
+use crate::platform::ids::VisitId;
+use crate::platform::page::{Page, Paging};
+use crate::platform::reply::Reply;
+use crate::platform::validate::{FieldErrors, Validate};
+
+const LIST: &str = "visits";
+
+/// Visits that you may see
+#[utoipa::path(
+    operation_id = "list_visits", tag = "visits", security(("bearer" = ["visit.read", "visit.read_own"])),
+    params(VisitFilter),
+    responses(
+        (status = 200, description = "Newest day first.", body = Page<VisitView>),
+        (status = 400, description = "Not a cursor of this list.", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "A unit in the filter does not exist or lies outside your grants.", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A filter is not valid.", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[get("/v1/visits")]
+pub async fn list_visits(
+    caller: Caller,
+    filter: Query<VisitFilter>,
+    db: web::Data<Db>,
+) -> Result<Reply, ApiError> {
+    let filter = filter.0;
+    let paging = Paging {
+        limit: filter.limit.clone(),
+        cursor: filter.cursor.clone(),
+    };
+    let mut errors = FieldErrors::default();
+    filter.validate(&mut errors);
+    if filter.format.is_some() {
+        errors.add("/format", "unknown_field", "only for /v1/visits/export");
+    }
+    if !errors.0.is_empty() {
+        return Err(ApiError::fields(errors));
+    }
+    let limit = paging.limit()?;
+    let after: Option<VisitCursor> = paging.after(LIST)?;
+    let visible = readable(&caller).ok_or_else(may_read_none)?;
+    let rows = db
+        .read(async |tx| {
+            check_units(tx, &caller, [filter.under, filter.booth_id]).await?;
+            Ok(load_visits(tx, &visible, &filter, None, after, limit + 1).await?)
+        })
+        .await?;
+    Reply::ok(&Page::new(
+        LIST,
+        rows,
+        limit,
+        |row| (row.visited_on, row.id),
+        VisitView::from,
+    ))
+}
+
+/// One visit
+#[utoipa::path(
+    operation_id = "get_visit", tag = "visits", security(("bearer" = ["visit.read", "visit.read_own"])),
+    params(("id" = uuid::Uuid, Path, example = "01998f7e-58f5-7b21-a6a9-9c0ce5d5fd33")),
+    responses(
+        (status = 200, description = "The version that counts now; `ETag` is its number.", body = VisitView),
+        (status = 304, description = "Unchanged since the version in If-None-Match."),
+        (status = 404, description = "No such visit, or outside your grants.", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[get("/v1/visits/{id}")]
+pub async fn get_visit(caller: Caller, id: Path<VisitId>, db: web::Data<Db>) -> Result<Reply, ApiError> {
+    let row = db.read(async |tx| find(tx, &caller, *id).await).await?;
+    let view = VisitView::from(row);
+    Ok(Reply::ok(&view)?.with_version(view.version))
+}
+
+/// Every version of a visit
+#[utoipa::path(
+    operation_id = "list_visit_versions", tag = "visits", security(("bearer" = ["visit.read", "visit.read_own"])),
+    params(("id" = uuid::Uuid, Path, example = "01998f7e-58f5-7b21-a6a9-9c0ce5d5fd33")),
+    responses(
+        (status = 200, description = "Oldest first; nothing is ever overwritten.", body = VersionsView),
+        (status = 404, description = "No such visit, or outside your grants.", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[get("/v1/visits/{id}/versions")]
+pub async fn list_versions(caller: Caller, id: Path<VisitId>, db: web::Data<Db>) -> Result<Reply, ApiError> {
+    let rows = db
+        .read(async |tx| {
+            let visit = find(tx, &caller, *id).await?;
+            Ok(load_versions(tx, &visit).await?)
+        })
+        .await?;
+    let items = rows.into_iter().map(VersionView::from).collect();
+    Reply::ok(&VersionsView { items })
+}
+
+/// The visit if the caller may see it.
+pub async fn find(tx: &mut Tx, caller: &Caller, id: VisitId) -> Result<VisitRow, ApiError> {
+    let visible = readable(caller).ok_or_else(ApiError::not_found)?;
+    find_visible(tx, id, &visible)
+        .await?
+        .ok_or_else(ApiError::not_found)
+}

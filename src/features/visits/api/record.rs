@@ -1,0 +1,194 @@
+//! POST: one visit, or a batch. Both go through the recorder.
+
+use actix_web::http::StatusCode;
+use actix_web::{post, web};
+use serde::Deserialize;
+
+use super::readable;
+use crate::access::Caller;
+use crate::features::visits::queries::{VisitRow, visible_visits};
+use crate::features::visits::recorder::{Recorded, Recorder};
+use crate::features::visits::wire::{BatchSent, BatchView, ItemStatus, ItemView, VisitSent, VisitView};
+use crate::platform::body::{Json, MAX_BATCH, parse};
+use crate::platform::db::Db;
+use crate::platform::error::{ApiError, Code, Problem};
+use crate::platform::ids::VisitId;
+use crate::platform::reply::Reply;
+use crate::platform::telemetry::Metrics;
+
+/// Record a visit
+///
+/// Safe to send again: the same visit under the same id is answered 200 with what is stored.
+#[utoipa::path(
+    operation_id = "record_visit", tag = "visits", security(("bearer" = ["visit.record"])),
+    request_body = VisitSent,
+    responses(
+        (status = 201, description = "Stored, and counted in every total above.", body = VisitView),
+        (status = 200, description = "The same visit was stored before; this is how it stands now.", body = VisitView),
+        (status = 409, description = "Another visit has this id; `stored` holds it, if you may see it.", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Not valid; unknown campaign or household; or a booth that was yours neither on that day nor today.", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Not stored; send it again after `Retry-After`.", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[post("/v1/visits")]
+pub async fn record_visit(
+    caller: Caller,
+    body: Json<VisitSent>,
+    recorder: web::Data<Recorder>,
+    db: web::Data<Db>,
+    metrics: web::Data<Metrics>,
+) -> Result<Reply, ApiError> {
+    let mut answers = recorder.record(caller.actor(), vec![body.value]).await?;
+    let answer = answers
+        .pop()
+        .ok_or_else(|| ApiError::internal("the recorder gave no answer"))?;
+    metrics
+        .visits
+        .with_label_values(&[status_of(&answer).as_str()])
+        .inc();
+    match answer? {
+        Recorded::Created(row) => {
+            let view = VisitView::from(row);
+            Ok(Reply::created(&view, format!("/v1/visits/{}", view.id))?.with_version(view.version))
+        }
+        Recorded::Duplicate(row) => {
+            let view = VisitView::from(row);
+            Ok(Reply::with_status(StatusCode::OK, &view)?.with_version(view.version))
+        }
+        Recorded::Conflict(row) => {
+            let shown = shown(&db, &caller, vec![row]).await?;
+            Err(conflict(shown.into_iter().next()))
+        }
+    }
+}
+
+/// Record up to 500 visits
+///
+/// Each visit is answered by itself, in the order sent; a bad one never holds up the others. Safe to send again.
+#[utoipa::path(
+    operation_id = "record_visits", tag = "visits", security(("bearer" = ["visit.record"])),
+    request_body = BatchSent,
+    responses(
+        (status = 200, description = "One answer for each visit. What is `created` or `duplicate` is stored.", body = BatchView),
+        (status = 413, description = "More than 1 MiB after decompression.", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Not a list of 1 to 500 visits.", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Nothing is known to be stored; send it again after `Retry-After`.", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[post("/v1/visits/batch")]
+pub async fn record_batch(
+    caller: Caller,
+    body: Json<BatchSent, MAX_BATCH>,
+    recorder: web::Data<Recorder>,
+    db: web::Data<Db>,
+    metrics: web::Data<Metrics>,
+) -> Result<Reply, ApiError> {
+    let mut visits = Vec::with_capacity(body.value.visits.len());
+    let mut slots = Vec::with_capacity(body.value.visits.len());
+    for raw in &body.value.visits {
+        match parse::<VisitSent>(raw.get().as_bytes()) {
+            Ok(visit) => {
+                slots.push((Some(visit.id), None));
+                visits.push(visit);
+            }
+            Err(error) => slots.push((id_of(raw.get()), Some(error))),
+        }
+    }
+    let answers = if visits.is_empty() {
+        Vec::new()
+    } else {
+        recorder.record(caller.actor(), visits).await?
+    };
+    let foreign = answers.iter().filter_map(|answer| match answer {
+        Ok(Recorded::Conflict(row)) => Some(row.clone()),
+        _ => None,
+    });
+    let shown = shown(&db, &caller, foreign.collect()).await?;
+    let mut answers = answers.into_iter();
+    let results: Vec<ItemView> = slots
+        .into_iter()
+        .enumerate()
+        .map(|(index, (id, unread))| {
+            let answer = match unread {
+                Some(error) => Err(error),
+                None => answers
+                    .next()
+                    .unwrap_or_else(|| Err(ApiError::internal("the recorder gave no answer"))),
+            };
+            item(index, id, answer, &shown)
+        })
+        .collect();
+    for result in &results {
+        metrics.visits.with_label_values(&[result.status.as_str()]).inc();
+    }
+    Reply::ok(&BatchView { results })
+}
+
+fn item(
+    index: usize,
+    id: Option<VisitId>,
+    answer: Result<Recorded, ApiError>,
+    shown: &[VisitView],
+) -> ItemView {
+    let status = status_of(&answer);
+    let (row, error) = match answer {
+        Ok(Recorded::Created(row) | Recorded::Duplicate(row)) => (Some(row), None),
+        Ok(Recorded::Conflict(row)) => {
+            let stored = shown
+                .iter()
+                .find(|view| view.id == row.id && view.booth_id == row.booth_id);
+            (None, Some(conflict(stored.cloned())))
+        }
+        Err(error) => (None, Some(error)),
+    };
+    if let Some(error) = &error {
+        error.log();
+    }
+    let row = row.map(VisitView::from);
+    ItemView {
+        index,
+        id,
+        status,
+        version: row.as_ref().map(|row| row.version),
+        flags: row.map(|row| row.flags).unwrap_or_default(),
+        problem: error.map(|error| error.problem()),
+    }
+}
+
+const fn status_of(answer: &Result<Recorded, ApiError>) -> ItemStatus {
+    match answer {
+        Ok(Recorded::Created(_)) => ItemStatus::Created,
+        Ok(Recorded::Duplicate(_)) => ItemStatus::Duplicate,
+        Ok(Recorded::Conflict(_)) => ItemStatus::Conflict,
+        Err(_) => ItemStatus::Rejected,
+    }
+}
+
+/// Those of the stored visits that the caller may see.
+async fn shown(db: &Db, caller: &Caller, rows: Vec<VisitRow>) -> Result<Vec<VisitView>, ApiError> {
+    let visible = readable(caller);
+    let (Some(visible), false) = (visible, rows.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let rows = db
+        .read(async |tx| Ok(visible_visits(tx, &visible, rows).await?))
+        .await?;
+    Ok(rows.into_iter().map(VisitView::from).collect())
+}
+
+fn conflict(stored: Option<VisitView>) -> ApiError {
+    let error = ApiError::new(Code::VisitConflict, "another visit is stored under this id");
+    match stored.map(serde_json::to_value) {
+        Some(Ok(stored)) => error.with_member("stored", stored),
+        _ => error,
+    }
+}
+
+/// The id of an item that cannot be read as a visit, if at least that can be read.
+fn id_of(raw: &str) -> Option<VisitId> {
+    #[derive(Deserialize)]
+    struct Named {
+        id: VisitId,
+    }
+    serde_json::from_str::<Named>(raw).ok().map(|named| named.id)
+}

@@ -1,0 +1,448 @@
+//! Every statement about visits. Rows of other people are read with a [`Scope`] or a [`Permit`]; the recorder's rows
+//! carry the permit's place in themselves.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use diesel::sql_types::{
+    Array, BigInt, Binary, Bool, Date, Double, Float, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz,
+    Uuid as SqlUuid,
+};
+use diesel::{OptionalExtension, QueryResult};
+use diesel_async::RunQueryDsl;
+use serde_json::Value;
+
+use super::wire::VisitFilter;
+use crate::access::policy::Permit;
+use crate::platform::db::Tx;
+use crate::platform::ids::{CampaignId, DeviceId, HouseholdId, UnitId, VisitId, WorkerId};
+use crate::platform::statement::statement;
+
+/// A row of `visits`.
+#[derive(Clone, Debug, diesel::QueryableByName)]
+pub struct VisitRow {
+    #[diesel(sql_type = Integer)]
+    pub state_id: UnitId,
+    #[diesel(sql_type = SqlUuid)]
+    pub id: VisitId,
+    #[diesel(sql_type = Integer)]
+    pub booth_id: UnitId,
+    #[diesel(sql_type = Integer)]
+    pub campaign_id: CampaignId,
+    #[diesel(sql_type = Integer)]
+    pub worker_id: WorkerId,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub device_id: Option<DeviceId>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub household_id: Option<HouseholdId>,
+    #[diesel(sql_type = Timestamptz)]
+    pub visited_at: DateTime<Utc>,
+    #[diesel(sql_type = Date)]
+    pub visited_on: NaiveDate,
+    #[diesel(sql_type = Timestamptz)]
+    pub received_at: DateTime<Utc>,
+    #[diesel(sql_type = Text)]
+    pub outcome: String,
+    #[diesel(sql_type = Text)]
+    pub channel: String,
+    #[diesel(sql_type = Integer)]
+    pub people_met: i32,
+    #[diesel(sql_type = Nullable<SmallInt>)]
+    pub support: Option<i16>,
+    #[diesel(sql_type = Jsonb)]
+    pub issues: Value,
+    #[diesel(sql_type = Jsonb)]
+    pub answers: Value,
+    #[diesel(sql_type = Integer)]
+    pub question_version: i32,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub note: Option<String>,
+    #[diesel(sql_type = Nullable<Double>)]
+    pub lat: Option<f64>,
+    #[diesel(sql_type = Nullable<Double>)]
+    pub lon: Option<f64>,
+    #[diesel(sql_type = Nullable<Float>)]
+    pub accuracy_m: Option<f32>,
+    #[diesel(sql_type = Nullable<Bool>)]
+    pub mock: Option<bool>,
+    #[diesel(sql_type = Nullable<Integer>)]
+    pub duration_s: Option<i32>,
+    #[diesel(sql_type = Jsonb)]
+    pub flags: Value,
+    #[diesel(sql_type = Text)]
+    pub review: String,
+    #[diesel(sql_type = Integer)]
+    pub version: i32,
+    #[diesel(sql_type = Binary)]
+    pub sent_digest: Vec<u8>,
+    #[diesel(sql_type = Integer)]
+    pub changed_by: WorkerId,
+    #[diesel(sql_type = Timestamptz)]
+    pub changed_at: DateTime<Utc>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub voided_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub void_reason: Option<String>,
+}
+
+/// A visit's name in the database: its id is unique within its state.
+pub type VisitKey = (UnitId, VisitId);
+
+#[derive(diesel::QueryableByName)]
+struct KeyRow {
+    #[diesel(sql_type = Integer)]
+    state_id: UnitId,
+    #[diesel(sql_type = SqlUuid)]
+    id: VisitId,
+}
+
+/// Class of the advisory locks that keep lineages still while visits are counted along them: the recorder holds the
+/// state's shared, whoever moves a unit holds it alone.
+const LINEAGE_LOCK: i32 = 0x5341_0002;
+
+/// Keeps the lineages of these states as they are until the transaction ends.
+pub async fn hold_lineages(tx: &mut Tx, states: &[UnitId]) -> QueryResult<()> {
+    statement("SELECT count(pg_advisory_xact_lock_shared($1, s)) FROM unnest($2::int[]) AS s")
+        .bind::<Integer, _>(LINEAGE_LOCK)
+        .bind::<Array<Integer>, _>(states)
+        .execute(tx)
+        .await
+        .map(|_| ())
+}
+
+/// Where a booth lies for ever.
+#[derive(Clone, Copy, Debug, diesel::QueryableByName)]
+pub struct BoothRow {
+    #[diesel(sql_type = Integer)]
+    pub id: UnitId,
+    #[diesel(sql_type = Integer)]
+    pub state_id: UnitId,
+    #[diesel(sql_type = Integer)]
+    pub nation_id: UnitId,
+}
+
+/// The states of these units, if they are booths.
+pub async fn booths(tx: &mut Tx, ids: &[UnitId]) -> QueryResult<Vec<BoothRow>> {
+    statement(
+        "SELECT b.id, b.state_id, n.id AS nation_id FROM units b, units n
+         WHERE b.id = ANY ($1) AND b.level = 'booth' AND n.level = 'nation'",
+    )
+    .bind::<Array<Integer>, _>(ids)
+    .load(tx)
+    .await
+}
+
+// Rows are inserted in the order of their keys, so that two recorders that are sent the same visits wait for each other
+// instead of deadlocking.
+const INSERT: &str = "
+    INSERT INTO visits (state_id, id, booth_id, campaign_id, worker_id, device_id, household_id, visited_at, visited_on,
+                        received_at, outcome, channel, people_met, support, issues, answers, question_version, note, lat,
+                        lon, accuracy_m, mock, duration_s, flags, sent_digest, changed_by, changed_at)
+    SELECT state_id, id, booth_id, campaign_id, worker_id, device_id, household_id, visited_at, visited_on,
+           received_at, outcome, channel, people_met, support, issues, answers, question_version, note, lat,
+           lon, accuracy_m, mock, duration_s, flags, sent_digest, worker_id, received_at
+    FROM unnest($1::int[], $2::uuid[], $3::int[], $4::int[], $5::int[], $6::uuid[], $7::uuid[], $8::timestamptz[],
+                $9::date[], $10::timestamptz[], $11::text[], $12::text[], $13::int[], $14::smallint[], $15::jsonb[],
+                $16::jsonb[], $17::int[], $18::text[], $19::float8[], $20::float8[], $21::real[], $22::bool[], $23::int[],
+                $24::jsonb[], $25::bytea[])
+         AS t (state_id, id, booth_id, campaign_id, worker_id, device_id, household_id, visited_at, visited_on,
+               received_at, outcome, channel, people_met, support, issues, answers, question_version, note, lat,
+               lon, accuracy_m, mock, duration_s, flags, sent_digest)
+    ORDER BY state_id, id
+    ON CONFLICT (state_id, id) DO NOTHING
+    RETURNING state_id, id";
+
+/// Stores the visits whose ids are free; returns which those were.
+pub async fn insert_visits(tx: &mut Tx, rows: &[&VisitRow]) -> QueryResult<Vec<VisitKey>> {
+    macro_rules! column {
+        ($field:ident) => {
+            rows.iter().map(|row| &row.$field).collect::<Vec<_>>()
+        };
+    }
+    let stored: Vec<KeyRow> = statement(INSERT)
+        .bind::<Array<Integer>, _>(column!(state_id))
+        .bind::<Array<SqlUuid>, _>(column!(id))
+        .bind::<Array<Integer>, _>(column!(booth_id))
+        .bind::<Array<Integer>, _>(column!(campaign_id))
+        .bind::<Array<Integer>, _>(column!(worker_id))
+        .bind::<Array<Nullable<SqlUuid>>, _>(column!(device_id))
+        .bind::<Array<Nullable<SqlUuid>>, _>(column!(household_id))
+        .bind::<Array<Timestamptz>, _>(column!(visited_at))
+        .bind::<Array<Date>, _>(column!(visited_on))
+        .bind::<Array<Timestamptz>, _>(column!(received_at))
+        .bind::<Array<Text>, _>(column!(outcome))
+        .bind::<Array<Text>, _>(column!(channel))
+        .bind::<Array<Integer>, _>(column!(people_met))
+        .bind::<Array<Nullable<SmallInt>>, _>(column!(support))
+        .bind::<Array<Jsonb>, _>(column!(issues))
+        .bind::<Array<Jsonb>, _>(column!(answers))
+        .bind::<Array<Integer>, _>(column!(question_version))
+        .bind::<Array<Nullable<Text>>, _>(column!(note))
+        .bind::<Array<Nullable<Double>>, _>(column!(lat))
+        .bind::<Array<Nullable<Double>>, _>(column!(lon))
+        .bind::<Array<Nullable<Float>>, _>(column!(accuracy_m))
+        .bind::<Array<Nullable<Bool>>, _>(column!(mock))
+        .bind::<Array<Nullable<Integer>>, _>(column!(duration_s))
+        .bind::<Array<Jsonb>, _>(column!(flags))
+        .bind::<Array<Binary>, _>(column!(sent_digest))
+        .load(tx)
+        .await?;
+    Ok(stored.into_iter().map(|row| (row.state_id, row.id)).collect())
+}
+
+/// The stored visits of these names, for the program's own comparison; what of them is shown is the caller's affair.
+pub async fn find_visits(tx: &mut Tx, keys: &[VisitKey]) -> QueryResult<Vec<VisitRow>> {
+    statement(
+        "SELECT v.* FROM unnest($1::int[], $2::uuid[]) AS k (state_id, id)
+         JOIN visits v ON v.state_id = k.state_id AND v.id = k.id",
+    )
+    .bind::<Array<Integer>, _>(keys.iter().map(|key| key.0).collect::<Vec<_>>())
+    .bind::<Array<SqlUuid>, _>(keys.iter().map(|key| key.1).collect::<Vec<_>>())
+    .load(tx)
+    .await
+}
+
+#[derive(diesel::QueryableByName)]
+struct HouseholdRow {
+    #[diesel(sql_type = Integer)]
+    booth_id: UnitId,
+    #[diesel(sql_type = SqlUuid)]
+    id: HouseholdId,
+}
+
+/// Which of these pairs of booth and household exist.
+pub async fn households(
+    tx: &mut Tx,
+    asked: &[(UnitId, UnitId, HouseholdId)],
+) -> QueryResult<Vec<(UnitId, HouseholdId)>> {
+    let rows: Vec<HouseholdRow> = statement(
+        "SELECT h.booth_id, h.id FROM unnest($1::int[], $2::int[], $3::uuid[]) AS k (state_id, booth_id, id)
+         JOIN households h ON h.state_id = k.state_id AND h.id = k.id AND h.booth_id = k.booth_id",
+    )
+    .bind::<Array<Integer>, _>(asked.iter().map(|ask| ask.0).collect::<Vec<_>>())
+    .bind::<Array<Integer>, _>(asked.iter().map(|ask| ask.1).collect::<Vec<_>>())
+    .bind::<Array<SqlUuid>, _>(asked.iter().map(|ask| ask.2).collect::<Vec<_>>())
+    .load(tx)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.booth_id, row.id)).collect())
+}
+
+/// Whose visits are looked for.
+#[derive(Clone, Debug)]
+pub struct Visible {
+    /// Everything under these units today, by leave of `visit.read` or `visit.export`.
+    pub roots: Vec<UnitId>,
+    /// What this worker made himself.
+    pub own: Option<WorkerId>,
+    pub today: NaiveDate,
+}
+
+/// Booths up to which a list looks by booth rather than by day.
+const FEW_BOOTHS: i64 = 2_000;
+
+#[derive(diesel::QueryableByName)]
+struct IdRow {
+    #[diesel(sql_type = Integer)]
+    id: UnitId,
+}
+
+/// The booths under these units today, if they are few.
+async fn few_booths(tx: &mut Tx, visible: &Visible) -> QueryResult<Option<Vec<UnitId>>> {
+    let rows: Vec<IdRow> = statement(
+        "SELECT u.id FROM lineages l JOIN units u ON u.id = l.unit_id AND u.level = 'booth'
+         WHERE l.unit_ids && $1::int[] AND l.valid_from <= $2 AND (l.valid_to IS NULL OR l.valid_to > $3) LIMIT $4",
+    )
+    .bind::<Array<Integer>, _>(&visible.roots)
+    .bind::<Date, _>(visible.today)
+    .bind::<Date, _>(visible.today)
+    .bind::<BigInt, _>(FEW_BOOTHS + 1)
+    .load(tx)
+    .await?;
+    let few = i64::try_from(rows.len()).is_ok_and(|n| n <= FEW_BOOTHS);
+    Ok(few.then(|| rows.into_iter().map(|row| row.id).collect()))
+}
+
+// What is not asked for is null and folds away when the statement is planned. A few booths are looked up by their
+// index; a state's thousands are not listed but tested as the days are walked.
+const LIST: &str = "
+    WITH f AS (SELECT $1::int[] AS booths, $2::int[] AS roots, $3::int AS own, $4::date AS today, $5::int AS under)
+    SELECT v.* FROM f, visits v
+    WHERE (v.booth_id = ANY (f.booths) OR v.worker_id = f.own OR (f.roots IS NOT NULL AND EXISTS (
+              SELECT 1 FROM lineages l WHERE l.unit_id = v.booth_id AND l.unit_ids && f.roots
+                AND l.valid_from <= f.today AND (l.valid_to IS NULL OR l.valid_to > f.today))))
+      AND (f.under IS NULL OR EXISTS (
+              SELECT 1 FROM lineages l WHERE l.unit_id = v.booth_id AND f.under = ANY (l.unit_ids)
+                AND l.valid_from <= f.today AND (l.valid_to IS NULL OR l.valid_to > f.today)))
+      AND v.booth_id = coalesce($6::int, v.booth_id)
+      AND v.campaign_id = coalesce($7::int, v.campaign_id)
+      AND v.worker_id = coalesce($8::int, v.worker_id)
+      AND v.visited_on >= coalesce($9::date, v.visited_on)
+      AND v.visited_on <= coalesce($10::date, v.visited_on)
+      AND v.outcome = coalesce($11::text, v.outcome)
+      AND v.review = coalesce($12::text, v.review)
+      AND ($13::jsonb IS NULL OR v.flags @> $14::jsonb)
+      AND v.received_at <= coalesce($15::timestamptz, v.received_at)
+      AND ($16::date IS NULL OR (v.visited_on, v.id) < ($17::date, $18::uuid))
+    ORDER BY v.visited_on DESC, v.id DESC
+    LIMIT $19";
+
+/// Where a list goes on from: the last visit of the page before.
+pub type VisitCursor = (NaiveDate, VisitId);
+
+/// Visits, newest day first.
+pub async fn list_visits(
+    tx: &mut Tx,
+    visible: &Visible,
+    filter: &VisitFilter,
+    received_by: Option<DateTime<Utc>>,
+    after: Option<VisitCursor>,
+    limit: i64,
+) -> QueryResult<Vec<VisitRow>> {
+    let booths = if visible.roots.is_empty() {
+        Some(Vec::new())
+    } else {
+        few_booths(tx, visible).await?
+    };
+    let roots = booths.is_none().then_some(&visible.roots);
+    let flag = filter
+        .flag
+        .as_ref()
+        .map(|code| serde_json::json!([{ "code": code }]));
+    statement(LIST)
+        .bind::<Nullable<Array<Integer>>, _>(booths.as_ref())
+        .bind::<Nullable<Array<Integer>>, _>(roots)
+        .bind::<Nullable<Integer>, _>(visible.own)
+        .bind::<Date, _>(visible.today)
+        .bind::<Nullable<Integer>, _>(filter.under)
+        .bind::<Nullable<Integer>, _>(filter.booth_id)
+        .bind::<Nullable<Integer>, _>(filter.campaign_id)
+        .bind::<Nullable<Integer>, _>(filter.worker_id)
+        .bind::<Nullable<Date>, _>(filter.from)
+        .bind::<Nullable<Date>, _>(filter.to)
+        .bind::<Nullable<Text>, _>(filter.outcome.map(|outcome| outcome.as_str()))
+        .bind::<Nullable<Text>, _>(filter.review.map(|review| review.as_str()))
+        .bind::<Nullable<Jsonb>, _>(flag.as_ref())
+        .bind::<Nullable<Jsonb>, _>(flag.as_ref())
+        .bind::<Nullable<Timestamptz>, _>(received_by)
+        .bind::<Nullable<Date>, _>(after.map(|(day, _)| day))
+        .bind::<Nullable<Date>, _>(after.map(|(day, _)| day))
+        .bind::<Nullable<SqlUuid>, _>(after.map(|(_, id)| id))
+        .bind::<BigInt, _>(limit)
+        .load(tx)
+        .await
+}
+
+/// A visit if it is to be seen.
+pub async fn find_visible(tx: &mut Tx, id: VisitId, visible: &Visible) -> QueryResult<Option<VisitRow>> {
+    // The id alone is not a key: two states' phones may have made the same one. The caller's own comes first.
+    statement(
+        "SELECT v.* FROM units s JOIN visits v ON v.state_id = s.id AND v.id = $1
+         WHERE s.level = 'state' AND (v.worker_id = $2 OR EXISTS (
+             SELECT 1 FROM lineages l WHERE l.unit_id = v.booth_id AND l.unit_ids && $3::int[]
+               AND l.valid_from <= $4 AND (l.valid_to IS NULL OR l.valid_to > $5)))
+         ORDER BY v.worker_id = $6 DESC, v.state_id LIMIT 1",
+    )
+    .bind::<SqlUuid, _>(id)
+    .bind::<Nullable<Integer>, _>(visible.own)
+    .bind::<Array<Integer>, _>(&visible.roots)
+    .bind::<Date, _>(visible.today)
+    .bind::<Date, _>(visible.today)
+    .bind::<Nullable<Integer>, _>(visible.own)
+    .get_result(tx)
+    .await
+    .optional()
+}
+
+/// Those of these stored visits that are to be seen.
+pub async fn visible_visits(
+    tx: &mut Tx,
+    visible: &Visible,
+    mut rows: Vec<VisitRow>,
+) -> QueryResult<Vec<VisitRow>> {
+    let booths: Vec<IdRow> = statement(
+        "SELECT DISTINCT l.unit_id AS id FROM lineages l WHERE l.unit_id = ANY ($1) AND l.unit_ids && $2::int[]
+           AND l.valid_from <= $3 AND (l.valid_to IS NULL OR l.valid_to > $4)",
+    )
+    .bind::<Array<Integer>, _>(rows.iter().map(|row| row.booth_id).collect::<Vec<_>>())
+    .bind::<Array<Integer>, _>(&visible.roots)
+    .bind::<Date, _>(visible.today)
+    .bind::<Date, _>(visible.today)
+    .load(tx)
+    .await?;
+    rows.retain(|row| {
+        Some(row.worker_id) == visible.own || booths.iter().any(|booth| booth.id == row.booth_id)
+    });
+    Ok(rows)
+}
+
+/// Locks a visit that was found before, and reads it again.
+pub async fn lock_visit(tx: &mut Tx, key: VisitKey) -> QueryResult<VisitRow> {
+    statement("SELECT * FROM visits WHERE state_id = $1 AND id = $2 FOR UPDATE")
+        .bind::<Integer, _>(key.0)
+        .bind::<SqlUuid, _>(key.1)
+        .get_result(tx)
+        .await
+}
+
+/// Keeps the version that is about to be replaced.
+pub async fn keep_version(tx: &mut Tx, key: VisitKey) -> QueryResult<()> {
+    statement(
+        "INSERT INTO visit_versions (state_id, visit_id, version, content, changed_by, changed_at)
+         SELECT state_id, id, version, to_jsonb(v), changed_by, changed_at FROM visits v WHERE state_id = $1 AND id = $2",
+    )
+    .bind::<Integer, _>(key.0)
+    .bind::<SqlUuid, _>(key.1)
+    .execute(tx)
+    .await
+    .map(|_| ())
+}
+
+/// Writes a locked visit's new version over the old one, which [`keep_version`] has kept. The permit is for its booth.
+pub async fn replace_visit<A>(tx: &mut Tx, _permit: &Permit<A>, row: &VisitRow) -> QueryResult<()> {
+    keep_version(tx, (row.state_id, row.id)).await?;
+    statement(
+        "UPDATE visits SET household_id = $1, outcome = $2, channel = $3, people_met = $4, support = $5, issues = $6,
+             answers = $7, question_version = $8, note = $9, lat = $10, lon = $11, accuracy_m = $12, mock = $13,
+             duration_s = $14, flags = $15, review = $16, version = $17, changed_by = $18, changed_at = $19,
+             voided_at = $20, void_reason = $21
+         WHERE state_id = $22 AND id = $23",
+    )
+    .bind::<Nullable<SqlUuid>, _>(row.household_id)
+    .bind::<Text, _>(&row.outcome)
+    .bind::<Text, _>(&row.channel)
+    .bind::<Integer, _>(row.people_met)
+    .bind::<Nullable<SmallInt>, _>(row.support)
+    .bind::<Jsonb, _>(&row.issues)
+    .bind::<Jsonb, _>(&row.answers)
+    .bind::<Integer, _>(row.question_version)
+    .bind::<Nullable<Text>, _>(row.note.as_ref())
+    .bind::<Nullable<Double>, _>(row.lat)
+    .bind::<Nullable<Double>, _>(row.lon)
+    .bind::<Nullable<Float>, _>(row.accuracy_m)
+    .bind::<Nullable<Bool>, _>(row.mock)
+    .bind::<Nullable<Integer>, _>(row.duration_s)
+    .bind::<Jsonb, _>(&row.flags)
+    .bind::<Text, _>(&row.review)
+    .bind::<Integer, _>(row.version)
+    .bind::<Integer, _>(row.changed_by)
+    .bind::<Timestamptz, _>(row.changed_at)
+    .bind::<Nullable<Timestamptz>, _>(row.voided_at)
+    .bind::<Nullable<Text>, _>(row.void_reason.as_ref())
+    .bind::<Integer, _>(row.state_id)
+    .bind::<SqlUuid, _>(row.id)
+    .execute(tx)
+    .await
+    .map(|_| ())
+}
+
+/// Versions of a visible visit, oldest first.
+pub async fn list_versions(tx: &mut Tx, visit: &VisitRow) -> QueryResult<Vec<VisitRow>> {
+    let mut rows: Vec<VisitRow> = statement(
+        "SELECT (jsonb_populate_record(NULL::visits, content)).* FROM visit_versions
+         WHERE state_id = $1 AND visit_id = $2 ORDER BY version",
+    )
+    .bind::<Integer, _>(visit.state_id)
+    .bind::<SqlUuid, _>(visit.id)
+    .load(tx)
+    .await?;
+    rows.push(visit.clone());
+    Ok(rows)
+}

@@ -1,0 +1,329 @@
+//! What a visit is worth: its day, its flags, its counts, and whether its content fits the campaign.
+
+use chrono::{DateTime, NaiveDate, Utc};
+
+use super::queries::VisitRow;
+use super::wire::{Flag, Outcome, Review, VisitPatch, VisitSent};
+use crate::features::campaigns::{CampaignFacts, check_answers};
+use crate::journal::{Counters, Digest};
+use crate::platform::validate::FieldErrors;
+
+/// How far ahead of ours a phone's clock may be before it is flagged, in seconds.
+const CLOCK_AHEAD: i64 = 600;
+/// After how many days without an upload a visit is flagged as backdated.
+const BACKDATED_DAYS: i64 = 7;
+
+/// When a visit was made and received, as instants and as days in the operating time zone.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    pub visited_at: DateTime<Utc>,
+    pub visited_day: NaiveDate,
+    pub received_at: DateTime<Utc>,
+    pub received_day: NaiveDate,
+}
+
+/// The digest by which a resend is known: over the visit as understood, so that another order of fields, other spaces
+/// or another way to write the same instant make no other visit.
+pub fn digest_of(sent: &VisitSent) -> Digest {
+    Digest::of(sent)
+}
+
+/// The day a visit counts on: the phone's day, but not before the campaign, not after its end and not after receipt. A
+/// campaign that has not begun yet counts it on the day of receipt.
+pub fn day_of(times: &Times, campaign: &CampaignFacts) -> NaiveDate {
+    let last = campaign
+        .ends_on
+        .map_or(times.received_day, |ends_on| ends_on.min(times.received_day));
+    let first = campaign.starts_on.min(last);
+    times.visited_day.clamp(first, last)
+}
+
+/// A machine's doubts about a visit.
+pub fn flags_of(sent: &VisitSent, times: &Times, campaign: &CampaignFacts, held_on_day: bool) -> Vec<Flag> {
+    let mut flags = Vec::new();
+    let ahead = times
+        .visited_at
+        .signed_duration_since(times.received_at)
+        .num_seconds();
+    if ahead > CLOCK_AHEAD {
+        flags.push(measured("clock_skew", ahead, CLOCK_AHEAD));
+    }
+    let behind = times
+        .received_day
+        .signed_duration_since(times.visited_day)
+        .num_days();
+    if behind > BACKDATED_DAYS {
+        flags.push(measured("backdated", behind, BACKDATED_DAYS));
+    }
+    let before = times.visited_day < campaign.starts_on;
+    if before
+        || campaign
+            .ends_on
+            .is_some_and(|ends_on| times.visited_day > ends_on)
+    {
+        flags.push(plain("outside_campaign"));
+    }
+    if sent.location.and_then(|position| position.mock) == Some(true) {
+        flags.push(plain("mock_location"));
+    }
+    if !held_on_day {
+        flags.push(plain("no_grant_on_day"));
+    }
+    flags
+}
+
+fn plain(code: &str) -> Flag {
+    Flag {
+        code: code.to_owned(),
+        measured: None,
+        bound: None,
+    }
+}
+
+fn measured(code: &str, measured: i64, bound: i64) -> Flag {
+    // Lossless to 2^53 seconds.
+    let number = |n: i64| n.to_string().parse::<f64>().ok();
+    Flag {
+        code: code.to_owned(),
+        measured: number(measured),
+        bound: number(bound),
+    }
+}
+
+/// The flags of a corrected visit: only what the correction can change is judged anew.
+pub fn corrected_flags(mut flags: Vec<Flag>, sent: &VisitSent) -> Vec<Flag> {
+    flags.retain(|flag| flag.code != "mock_location");
+    if sent.location.and_then(|position| position.mock) == Some(true) {
+        flags.push(plain("mock_location"));
+    }
+    flags
+}
+
+/// Checks the content against itself and the campaign; returns the question version that it was answered under.
+pub fn check(sent: &VisitSent, campaign: &CampaignFacts) -> Result<i32, FieldErrors> {
+    let mut errors = FieldErrors::default();
+    sent.check_bounds(&mut errors);
+    if sent.support.is_some() && !campaign.collect_support {
+        errors.add(
+            "/support",
+            "not_collected",
+            "this campaign does not ask for support; leave it out",
+        );
+    }
+    for (n, issue) in sent.issues.iter().enumerate() {
+        if !campaign.issue_codes.contains(issue) {
+            errors.add(
+                format!("/issues/{n}"),
+                "unknown_issue",
+                "the campaign has no such issue code",
+            );
+        } else if sent.issues.iter().take(n).any(|earlier| earlier == issue) {
+            errors.add(
+                format!("/issues/{n}"),
+                "duplicate",
+                "each issue code at most once",
+            );
+        }
+    }
+    let version = sent.question_version.unwrap_or(campaign.question_version);
+    match campaign.questions.get(&version) {
+        Some(questions) => {
+            check_answers(
+                questions,
+                &sent.answers,
+                sent.outcome == Outcome::Met,
+                &mut errors,
+            );
+        }
+        None if sent.question_version.is_none() && sent.answers.is_empty() => {}
+        None => errors.add(
+            "/question_version",
+            "unknown_version",
+            "the campaign has no such version of its questions",
+        ),
+    }
+    if errors.0.is_empty() {
+        Ok(version)
+    } else {
+        Err(errors)
+    }
+}
+
+/// What a visit adds to the ledger, `doors_reached` apart: that is settled by the doors.
+pub fn counters(row: &VisitRow) -> Counters {
+    let mut counters = Counters::default();
+    if row.voided_at.is_some() {
+        counters.voided = 1;
+        return counters;
+    }
+    counters.visits = 1;
+    match Outcome::find(&row.outcome) {
+        Some(Outcome::Met) => counters.met = 1,
+        Some(Outcome::NotHome) => counters.not_home = 1,
+        Some(Outcome::Refused) => counters.refused = 1,
+        Some(Outcome::Moved) => counters.moved = 1,
+        Some(Outcome::Locked) => counters.locked = 1,
+        Some(Outcome::Inaccessible) => counters.inaccessible = 1,
+        None => {}
+    }
+    counters.people_met = i64::from(row.people_met);
+    match row.support {
+        Some(1) => counters.support_1 = 1,
+        Some(2) => counters.support_2 = 1,
+        Some(3) => counters.support_3 = 1,
+        Some(4) => counters.support_4 = 1,
+        Some(5) => counters.support_5 = 1,
+        _ => {}
+    }
+    counters.flagged = i64::from(row.flags.as_array().is_some_and(|flags| !flags.is_empty()));
+    counters.verified = i64::from(row.review == Review::Verified.as_str());
+    counters.rejected = i64::from(row.review == Review::Rejected.as_str());
+    counters
+}
+
+/// Whether a visit makes its door reached.
+pub fn is_live_contact(row: &VisitRow) -> bool {
+    row.voided_at.is_none() && row.outcome == Outcome::Met.as_str()
+}
+
+/// The visit as it would have been sent, with a correction laid over it.
+pub fn corrected(visit: &VisitSent, patch: VisitPatch) -> VisitSent {
+    let mut sent = visit.clone();
+    macro_rules! take {
+        ($($field:ident),+) => { $( if let Some(value) = patch.$field { sent.$field = value; } )+ };
+    }
+    take!(
+        outcome,
+        channel,
+        people_met,
+        support,
+        issues,
+        answers,
+        note,
+        household_id,
+        location,
+        duration_s
+    );
+    if patch.question_version.is_some() {
+        sent.question_version = patch.question_version;
+    }
+    sent
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::features::visits::wire::Channel;
+    use crate::platform::ids::{CampaignId, UnitId, VisitId};
+
+    fn campaign() -> CampaignFacts {
+        CampaignFacts {
+            id: CampaignId(1),
+            version: 1,
+            unit_id: UnitId(1),
+            starts_on: day("2026-11-01"),
+            ends_on: Some(day("2026-11-30")),
+            collect_support: false,
+            issue_codes: ["water".to_owned()].into(),
+            question_version: 1,
+            questions: [(1, vec![])].into(),
+        }
+    }
+
+    fn day(text: &str) -> NaiveDate {
+        text.parse().unwrap()
+    }
+
+    fn times(visited: &str, received: &str) -> Times {
+        let at = |text: &str| format!("{text}T06:00:00Z").parse::<DateTime<Utc>>().unwrap();
+        Times {
+            visited_at: at(visited),
+            visited_day: day(visited),
+            received_at: at(received),
+            received_day: day(received),
+        }
+    }
+
+    fn sent() -> VisitSent {
+        VisitSent {
+            id: VisitId(uuid::Uuid::nil()),
+            campaign_id: CampaignId(1),
+            booth_id: UnitId(2),
+            household_id: None,
+            visited_at: DateTime::UNIX_EPOCH,
+            outcome: Outcome::Met,
+            channel: Channel::Door,
+            people_met: 1,
+            support: None,
+            issues: vec![],
+            answers: serde_json::Map::new(),
+            question_version: None,
+            note: None,
+            location: None,
+            duration_s: None,
+        }
+    }
+
+    fn codes(flags: &[Flag]) -> Vec<&str> {
+        flags.iter().map(|flag| flag.code.as_str()).collect()
+    }
+
+    #[test]
+    fn a_wrong_clock_is_flagged_and_its_day_bounded() {
+        let past = times("1970-01-01", "2026-11-23");
+        assert_eq!(day_of(&past, &campaign()), day("2026-11-01"));
+        assert_eq!(
+            codes(&flags_of(&sent(), &past, &campaign(), true)),
+            ["backdated", "outside_campaign"]
+        );
+        let future = times("2090-01-01", "2026-11-23");
+        assert_eq!(day_of(&future, &campaign()), day("2026-11-23"));
+        assert_eq!(
+            codes(&flags_of(&sent(), &future, &campaign(), true)),
+            ["clock_skew", "outside_campaign"]
+        );
+    }
+
+    #[test]
+    fn a_usual_visit_has_no_flag_and_its_own_day() {
+        let usual = times("2026-11-22", "2026-11-23");
+        assert_eq!(day_of(&usual, &campaign()), day("2026-11-22"));
+        assert!(flags_of(&sent(), &usual, &campaign(), true).is_empty());
+        assert_eq!(
+            codes(&flags_of(&sent(), &usual, &campaign(), false)),
+            ["no_grant_on_day"]
+        );
+    }
+
+    #[test]
+    fn support_and_issues_are_checked_against_the_campaign() {
+        let bad = VisitSent {
+            support: Some(4),
+            issues: vec!["water".into(), "sky".into(), "water".into()],
+            question_version: Some(9),
+            ..sent()
+        };
+        let errors = check(&bad, &campaign()).unwrap_err();
+        let pointers: Vec<&str> = errors.0.iter().map(|error| error.pointer.as_str()).collect();
+        assert_eq!(
+            pointers,
+            ["/support", "/issues/1", "/issues/2", "/question_version"]
+        );
+        assert_eq!(check(&sent(), &campaign()).unwrap(), 1);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_day_is_never_after_receipt_nor_the_end(visited in 0i64..100_000, received in 0i64..100_000) {
+            let at = |days: i64| DateTime::UNIX_EPOCH + TimeDelta::days(days);
+            let times = Times {
+                visited_at: at(visited), visited_day: at(visited).date_naive(),
+                received_at: at(received), received_day: at(received).date_naive(),
+            };
+            let day = day_of(&times, &campaign());
+            proptest::prop_assert!(day <= times.received_day && day <= campaign().ends_on.unwrap());
+        }
+    }
+}
