@@ -263,7 +263,7 @@ async fn few_booths(tx: &mut Tx, visible: &Visible) -> QueryResult<Option<Vec<Un
 // What is not asked for is null and folds away when the statement is planned. A few booths are looked up by their
 // index; a state's thousands are not listed but tested as the days are walked.
 const LIST: &str = "
-    WITH f AS (SELECT $1::int[] AS booths, $2::int[] AS roots, $3::int AS own, $4::date AS today, $5::int AS under)
+    WITH f AS NOT MATERIALIZED (SELECT $1::int[] AS booths, $2::int[] AS roots, $3::int AS own, $4::date AS today, $5::int AS under)
     SELECT v.* FROM f, visits v
     WHERE (v.booth_id = ANY (f.booths) OR v.worker_id = f.own OR (f.roots IS NOT NULL AND EXISTS (
               SELECT 1 FROM lineages l WHERE l.unit_id = v.booth_id AND l.unit_ids && f.roots
