@@ -149,9 +149,11 @@ pub async fn add_workers(
     statement(
         "WITH added AS (
              INSERT INTO workers (unit_id, name, phone, language, created_at, updated_at)
-             SELECT n.unit_id, n.name, n.phone, n.language, n.at, n.at
-             FROM (SELECT unnest($1::int[]) AS unit_id, unnest($2::text[]) AS name, unnest($3::text[]) AS phone,
-                          unnest($4::text[]) AS language, $5::timestamptz AS at) AS n
+             SELECT n.unit_id, n.name, n.phone, n.language, now.at, now.at
+             FROM unnest($1::int[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY
+                      AS n (unit_id, name, phone, language, place),
+                  (SELECT $5::timestamptz AS at) AS now
+             ORDER BY n.place
              RETURNING id, unit_id
          )
          SELECT a.id AS worker_id, a.unit_id, u.state_id FROM added a JOIN units u ON u.id = a.unit_id",
@@ -194,10 +196,12 @@ pub async fn add_grants(
     statement(
         "WITH added AS (
              INSERT INTO grants (worker_id, role, unit_id, valid_from, given_by, created_at)
-             SELECT w.id, n.role, n.unit_id, n.valid_from, n.given_by, n.at
-             FROM (SELECT unnest($1::text[]) AS phone, unnest($2::text[]) AS role, unnest($3::int[]) AS unit_id,
-                          unnest($4::date[]) AS valid_from, $5::int AS given_by, $6::timestamptz AS at) AS n
-             JOIN workers w ON w.phone = n.phone
+             SELECT w.id, n.role, n.unit_id, n.valid_from, actor.given_by, actor.at
+             FROM unnest($1::text[], $2::text[], $3::int[], $4::date[]) WITH ORDINALITY
+                      AS n (phone, role, unit_id, valid_from, place)
+             JOIN workers w ON w.phone = n.phone,
+                  (SELECT $5::int AS given_by, $6::timestamptz AS at) AS actor
+             ORDER BY n.place
              RETURNING worker_id, unit_id
          )
          SELECT a.worker_id, a.unit_id, u.state_id FROM added a JOIN units u ON u.id = a.unit_id",
