@@ -161,7 +161,11 @@ pub async fn add_workers(
     .bind::<Array<Integer>, _>(new.iter().map(|worker| worker.unit_id).collect::<Vec<_>>())
     .bind::<Array<Text>, _>(new.iter().map(|worker| worker.name.as_str()).collect::<Vec<_>>())
     .bind::<Array<Text>, _>(new.iter().map(|worker| worker.phone.as_str()).collect::<Vec<_>>())
-    .bind::<Array<Text>, _>(new.iter().map(|worker| worker.language.as_str()).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(
+        new.iter()
+            .map(|worker| worker.language.as_str())
+            .collect::<Vec<_>>(),
+    )
     .bind::<Timestamptz, _>(scope.actor().at)
     .load(tx)
     .await
@@ -206,7 +210,12 @@ pub async fn add_grants(
          )
          SELECT a.worker_id, a.unit_id, u.state_id FROM added a JOIN units u ON u.id = a.unit_id",
     )
-    .bind::<Array<Text>, _>(grants.iter().map(|grant| grant.phone.as_str()).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(
+        grants
+            .iter()
+            .map(|grant| grant.phone.as_str())
+            .collect::<Vec<_>>(),
+    )
     .bind::<Array<Text>, _>(grants.iter().map(|grant| grant.role.as_str()).collect::<Vec<_>>())
     .bind::<Array<Integer>, _>(grants.iter().map(|grant| grant.unit_id).collect::<Vec<_>>())
     .bind::<Array<Date>, _>(grants.iter().map(|grant| grant.valid_from).collect::<Vec<_>>())
