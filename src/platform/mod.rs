@@ -4,6 +4,7 @@
 pub mod body;
 pub mod clock;
 pub mod config;
+pub mod csv;
 pub mod db;
 pub mod embedded_postgres;
 pub mod error;
@@ -16,5 +17,6 @@ pub mod personal;
 pub mod problems;
 pub mod reply;
 pub mod statement;
+pub mod stored;
 pub mod telemetry;
 pub mod validate;

@@ -175,7 +175,7 @@ pub async fn update_campaign(
 
 /// The campaign if the caller may see it; who may read no campaign at all sees none.
 async fn find_visible(tx: &mut Tx, caller: &Caller, id: CampaignId) -> Result<CampaignRow, ApiError> {
-    let scope = scope::<CampaignRead>(caller)?;
+    let scope = scope::<CampaignRead>(caller).map_err(|_| ApiError::not_found())?;
     find_campaign(tx, &scope, caller.today(), id)
         .await?
         .ok_or_else(ApiError::not_found)

@@ -1,12 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
-use diesel::deserialize::{FromSql, FromSqlRow};
-use diesel::pg::{Pg, PgValue};
 use diesel::sql_types::{Array, BigInt, Bool, Date, Integer, Jsonb, Nullable, Text, Timestamptz};
 use diesel::{OptionalExtension, QueryResult};
 use diesel_async::RunQueryDsl;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::wire::{CampaignView, Issue, NewCampaign, Question};
@@ -15,17 +12,7 @@ use crate::access::{Permit, Scope};
 use crate::platform::db::Tx;
 use crate::platform::ids::{CampaignId, UnitId};
 use crate::platform::statement::statement;
-
-/// A JSON column, understood.
-#[derive(Clone, Debug, FromSqlRow)]
-pub struct Stored<T>(pub T);
-
-impl<T: DeserializeOwned> FromSql<Jsonb, Pg> for Stored<T> {
-    fn from_sql(bytes: PgValue<'_>) -> diesel::deserialize::Result<Self> {
-        let value = <Value as FromSql<Jsonb, Pg>>::from_sql(bytes)?;
-        Ok(Self(serde_json::from_value(value)?))
-    }
-}
+use crate::platform::stored::Stored;
 
 #[derive(Clone, Debug, diesel::QueryableByName)]
 pub struct CampaignRow {

@@ -1,0 +1,48 @@
+use super::wire::{HouseholdSent, HouseholdView};
+use crate::access::Role;
+use crate::platform::location::Location;
+
+/// Whether what is stored is what was sent.
+pub fn is_same(stored: &HouseholdView, sent: &HouseholdSent) -> bool {
+    stored.booth_id == sent.booth_id
+        && stored.label == sent.label
+        && stored.electors == sent.electors
+        && stored.location == sent.location
+}
+
+/// Whether a role brings its holder to the doors: only then does he see just where they are.
+pub const fn works_at_doors(role: Role) -> bool {
+    matches!(
+        role,
+        Role::BoothWorker | Role::MandalWorker | Role::MandalCoordinator
+    )
+}
+
+/// The household as seen from above the mandal.
+pub fn from_afar(mut household: HouseholdView) -> HouseholdView {
+    household.location = household.location.map(|at| Location {
+        lat: round(at.lat),
+        lon: round(at.lon),
+    });
+    household
+}
+
+/// To three decimals: about 100 m.
+fn round(degrees: f64) -> f64 {
+    (degrees * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn from_afar_a_place_is_off_by_less_than_a_hundred_metres_and_no_finer(degrees in -180.0..=180.0_f64) {
+            let rounded = round(degrees);
+            proptest::prop_assert!((rounded - degrees).abs() <= 0.000_500_1);
+            let decimals = rounded.to_string().split('.').nth(1).map_or(0, str::len);
+            proptest::prop_assert!(decimals <= 3, "{} has {} decimals", rounded, decimals);
+        }
+    }
+}

@@ -1,0 +1,278 @@
+use actix_web::{get, patch, post, web};
+
+use super::queries::{
+    Wanted, all_grants, find_by_phone, find_worker, insert_worker, list_workers as load_workers, lock_worker,
+    national_admins_without, update_worker as store_worker,
+};
+use super::rules::{apply, check_prefix, is_live};
+use super::wire::{NewWorker, WorkerFilter, WorkerPatch, WorkerView};
+use crate::access::actions::{GrantWrite, WorkerRead, WorkerWrite};
+use crate::access::policy::{check_may_give, permit, permit_field, scope, scope_within};
+use crate::access::{Access, Caller, Permit, Role};
+use crate::journal::{Digest, Entry, Record};
+use crate::platform::body::{Json, Path, Query};
+use crate::platform::config::Config;
+use crate::platform::db::{Db, Tx};
+use crate::platform::error::{ApiError, Code, OnConstraint, Problem};
+use crate::platform::ids::{GrantId, WorkerId};
+use crate::platform::page::{Page, Paging};
+use crate::platform::reply::{IfMatch, Reply};
+use crate::platform::validate::FieldErrors;
+
+pub mod grants;
+pub mod import;
+
+const LIST: &str = "workers";
+
+/// Workers of your units
+#[utoipa::path(
+    operation_id = "list_workers", tag = "workers", security(("bearer" = ["worker.read"])),
+    params(WorkerFilter, Paging),
+    responses(
+        (status = 200, description = "By id. Without `under` you are among them yourself.", body = Page<WorkerView>),
+        (status = 403, description = "None of your grants reads workers.", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "`under` is no unit of yours.", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[get("/v1/workers")]
+pub async fn list_workers(
+    caller: Caller,
+    filter: Query<WorkerFilter>,
+    db: web::Data<Db>,
+) -> Result<Reply, ApiError> {
+    let Query(filter) = filter;
+    let mut errors = FieldErrors::default();
+    let (under, active) = filter.read(&mut errors);
+    if !errors.0.is_empty() {
+        return Err(ApiError::fields(errors));
+    }
+    let limit = filter.paging.limit()?;
+    let wanted = Wanted {
+        himself: under.is_none(),
+        role: filter.role,
+        active,
+        name: filter.q,
+        after: filter.paging.after(LIST)?,
+    };
+    let rows = db
+        .read(async |tx| {
+            let scope = scope_within::<WorkerRead>(tx, &caller, under).await?;
+            Ok(load_workers(tx, &caller, &scope, &wanted, limit).await?)
+        })
+        .await?;
+    Reply::ok(&Page::new(LIST, rows, limit, |row| row.id, WorkerView::from))
+}
+
+/// Put a worker on the roster
+#[utoipa::path(
+    operation_id = "create_worker", tag = "workers", security(("bearer" = ["worker.write"])),
+    params(("Idempotency-Key" = Option<String>, Header, description = "A resend under the same key gets the first answer.")),
+    request_body = NewWorker,
+    responses(
+        (status = 201, description = "Put on the roster, without any role yet; `Location` and `ETag` are set.", body = WorkerView),
+        (status = 403, description = "You may read the unit, but not manage its workers.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The phone number cannot be used. `worker_id` says who has it, if you may see him.", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Not valid, or the unit is not yours to see.", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[post("/v1/workers")]
+pub async fn create_worker(
+    caller: Caller,
+    body: Json<NewWorker>,
+    db: web::Data<Db>,
+    config: web::Data<Config>,
+) -> Result<Reply, ApiError> {
+    let new = body.value;
+    check_prefix(&new.phone, &config.phone_prefixes)?;
+    let actor = *caller.actor();
+    db.write_once(&actor, body.idempotency, async move |tx| {
+        let permit = permit_field::<WorkerWrite>(tx, &caller, new.unit_id, "/unit_id").await?;
+        check_phone_free(tx, &caller, &new.phone).await?;
+        let id = insert_worker(tx, &permit, &new)
+            .await
+            .on_constraint("workers_phone_key", phone_taken)?;
+        let view = find_visible(tx, &caller, id).await?;
+        let reply = Reply::created(&view, format!("/v1/workers/{id}"))?.with_version(view.version);
+        Ok((reply, record(&permit, "worker.write", &view)))
+    })
+    .await
+}
+
+/// One worker
+#[utoipa::path(
+    operation_id = "get_worker", tag = "workers", security(("bearer" = ["worker.read"])),
+    params(("id" = i32, Path, example = 12)),
+    responses(
+        (status = 200, description = "The worker; everybody may read himself. `ETag` is the version.", body = WorkerView),
+        (status = 304, description = "Unchanged since the version in If-None-Match."),
+        (status = 404, description = "No such worker, or outside your grants.", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[get("/v1/workers/{id}")]
+pub async fn get_worker(caller: Caller, id: Path<WorkerId>, db: web::Data<Db>) -> Result<Reply, ApiError> {
+    let view = db.read(async |tx| find_visible(tx, &caller, *id).await).await?;
+    Ok(Reply::ok(&view)?.with_version(view.version))
+}
+
+/// Change a worker
+#[utoipa::path(
+    operation_id = "update_worker", tag = "workers", security(("bearer" = ["worker.write"])),
+    params(
+        ("id" = i32, Path, example = 12),
+        ("If-Match" = String, Header, description = "The ETag of what you read.", example = "\"1\""),
+    ),
+    request_body = WorkerPatch,
+    responses(
+        (status = 200, description = "As he is now. A change that changes nothing makes no new version.", body = WorkerView),
+        (status = 403, description = "You may see him, but not change him: he stands on another roster, or holds a role that you could not give.", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such worker, or outside your grants.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The phone number cannot be used, or he is the last national administrator.", body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "Changed in the meantime.", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Not valid.", body = Problem, content_type = "application/problem+json"),
+        (status = 428, description = "If-Match is missing.", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[patch("/v1/workers/{id}")]
+pub async fn update_worker(
+    caller: Caller,
+    id: Path<WorkerId>,
+    if_match: IfMatch,
+    body: Json<WorkerPatch>,
+    db: web::Data<Db>,
+    config: web::Data<Config>,
+    access: web::Data<Access>,
+) -> Result<Reply, ApiError> {
+    let (id, patch) = (*id, body.value);
+    if let Some(phone) = &patch.phone {
+        check_prefix(phone, &config.phone_prefixes)?;
+    }
+    let actor = *caller.actor();
+    let view = db
+        .write(&actor, async move |tx| {
+            lock_worker(tx, id).await?;
+            let current = find_visible(tx, &caller, id).await?;
+            let permit = permit_change(tx, &caller, &current).await?;
+            if_match.check(current.version)?;
+            let changed = apply(&current, patch.clone());
+            if changed == current {
+                return Ok((current, Record::nothing()));
+            }
+            if changed.unit_id != current.unit_id {
+                permit_field::<WorkerWrite>(tx, &caller, changed.unit_id, "/unit_id").await?;
+            }
+            if changed.phone != current.phone {
+                check_phone_free(tx, &caller, &changed.phone).await?;
+            }
+            if current.active && !changed.active {
+                check_admin_remains(tx, &caller, &current, None).await?;
+            }
+            store_worker(tx, &permit, &changed)
+                .await
+                .on_constraint("workers_phone_key", phone_taken)?;
+            let view = find_visible(tx, &caller, id).await?;
+            let record = record(&permit, "worker.write", &view);
+            Ok((view, record))
+        })
+        .await?;
+    access.forget();
+    Ok(Reply::ok(&view)?.with_version(view.version))
+}
+
+/// The worker if the caller may see him. Who may read no worker at all sees himself.
+async fn find_visible(tx: &mut Tx, caller: &Caller, id: WorkerId) -> Result<WorkerView, ApiError> {
+    let scope = scope::<WorkerRead>(caller).ok();
+    find_worker(tx, caller, scope.as_ref(), id)
+        .await?
+        .map(WorkerView::from)
+        .ok_or_else(ApiError::not_found)
+}
+
+/// Leave to change a worker who has been shown: `worker.write` at his home unit, and power over every role that he
+/// holds. Else a coordinator could give an administrator another phone number and sign in as him.
+async fn permit_change(
+    tx: &mut Tx,
+    caller: &Caller,
+    worker: &WorkerView,
+) -> Result<Permit<WorkerWrite>, ApiError> {
+    let forbidden = |detail: &str| ApiError::new(Code::Forbidden, detail);
+    let home = permit::<WorkerWrite>(tx, caller, worker.unit_id)
+        .await
+        .map_err(|error| {
+            if error.code() == Code::NotFound {
+                forbidden("none of your grants allows worker.write at his home unit")
+            } else {
+                error
+            }
+        })?;
+    if worker.id == caller.worker_id() {
+        return Ok(home);
+    }
+    for grant in all_grants(tx, worker).await? {
+        if !is_live(&grant, caller.today()) {
+            continue;
+        }
+        let mut given = permit::<GrantWrite>(tx, caller, grant.unit_id)
+            .await
+            .and_then(|permit| check_may_give(caller, &permit, grant.role));
+        if matches!(&given, Err(error) if error.code().status() < 500) {
+            given = Err(forbidden("he holds a role that you could not give"));
+        }
+        given?;
+    }
+    Ok(home)
+}
+
+/// 409 if the number is another's. Who may not see the other is told nothing about him.
+async fn check_phone_free(tx: &mut Tx, caller: &Caller, phone: &str) -> Result<(), ApiError> {
+    let Some(owner) = find_by_phone(tx, phone).await? else {
+        return Ok(());
+    };
+    let error = phone_taken();
+    match find_visible(tx, caller, owner).await {
+        Ok(owner) => Err(error.with_member("worker_id", owner.id.0.into())),
+        Err(hidden) if hidden.code() == Code::NotFound => Err(error),
+        Err(fault) => Err(fault),
+    }
+}
+
+fn phone_taken() -> ApiError {
+    ApiError::new(Code::Conflict, "this phone number cannot be used")
+}
+
+/// 409 if nobody would be left to administer the nation. `grant_id`: only this grant goes, else the whole worker.
+async fn check_admin_remains(
+    tx: &mut Tx,
+    caller: &Caller,
+    worker: &WorkerView,
+    grant_id: Option<GrantId>,
+) -> Result<(), ApiError> {
+    let is_admin = all_grants(tx, worker).await?.iter().any(|grant| {
+        grant.role == Role::NationalAdmin
+            && is_live(grant, caller.today())
+            && grant_id.is_none_or(|id| id == grant.id)
+    });
+    if !is_admin {
+        return Ok(());
+    }
+    let whole = grant_id.is_none().then_some(worker.id);
+    if national_admins_without(tx, whole, grant_id, caller.today()).await? > 0 {
+        Ok(())
+    } else {
+        Err(ApiError::new(
+            Code::Conflict,
+            "this is the last national administrator; make another one first",
+        ))
+    }
+}
+
+fn record<A>(permit: &Permit<A>, action: &'static str, view: &WorkerView) -> Record {
+    Record::from(Entry {
+        state_id: permit.state_id(),
+        unit_id: permit.unit_id(),
+        action,
+        subject: "worker",
+        subject_ids: vec![view.id.0],
+        subject_uuids: Vec::new(),
+        digest: Digest::of(view),
+    })
+}

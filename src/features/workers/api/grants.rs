@@ -1,0 +1,119 @@
+use actix_web::{HttpResponse, delete, post, web};
+
+use super::super::queries::{all_grants, end_grant as store_end, insert_grant, lock_worker};
+use super::super::rules::{check_level, check_overlap};
+use super::super::wire::{GrantView, NewGrant};
+use super::{check_admin_remains, find_visible};
+use crate::access::actions::GrantWrite;
+use crate::access::policy::{check_may_give, permit, permit_field};
+use crate::access::{Access, Caller, Permit};
+use crate::journal::{Digest, Entry, Record};
+use crate::platform::body::{Json, Path};
+use crate::platform::db::Db;
+use crate::platform::error::{ApiError, Problem};
+use crate::platform::ids::{GrantId, WorkerId};
+use crate::platform::reply::Reply;
+
+/// Give a role
+#[utoipa::path(
+    operation_id = "create_grant", tag = "workers", security(("bearer" = ["grant.write"])),
+    params(
+        ("id" = i32, Path, description = "The worker.", example = 12),
+        ("Idempotency-Key" = Option<String>, Header, description = "A resend under the same key gets the first answer."),
+    ),
+    request_body = NewGrant,
+    responses(
+        (status = 201, description = "Given; it is felt within seconds. `Location` is the worker.", body = GrantView),
+        (status = 403, description = "You may not give roles there, or do not hold all that this role may.", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such worker, or outside your grants.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "He holds the role there on some of these days already.", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Not valid, the unit is not yours to see, or the role does not fit its level.", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[post("/v1/workers/{id}/grants")]
+pub async fn create_grant(
+    caller: Caller,
+    id: Path<WorkerId>,
+    body: Json<NewGrant>,
+    db: web::Data<Db>,
+    access: web::Data<Access>,
+) -> Result<Reply, ApiError> {
+    let (id, new) = (*id, body.value);
+    let actor = *caller.actor();
+    let reply = db
+        .write_once(&actor, body.idempotency, async move |tx| {
+            lock_worker(tx, id).await?;
+            let worker = find_visible(tx, &caller, id).await?;
+            let permit = permit_field::<GrantWrite>(tx, &caller, new.unit_id, "/unit_id").await?;
+            check_level(new.role, permit.level())?;
+            check_may_give(&caller, &permit, new.role)?;
+            let held = all_grants(tx, &worker).await?;
+            check_overlap(&held, new.role, new.unit_id, (new.valid_from, new.valid_to))?;
+            let grant = insert_grant(tx, &permit, id, &new).await?;
+            let reply = Reply::created(&grant, format!("/v1/workers/{id}"))?;
+            Ok((reply, record(&permit, id, &grant)))
+        })
+        .await?;
+    access.forget();
+    Ok(reply)
+}
+
+/// End a grant
+///
+/// It holds no more from this moment, and is kept, since it tells which booths were his before.
+#[utoipa::path(
+    operation_id = "end_grant", tag = "workers", security(("bearer" = ["grant.write"])),
+    params(("id" = i32, Path, description = "The worker.", example = 12), ("grant_id" = i32, Path, example = 3)),
+    responses(
+        (status = 204, description = "Ended, now or before; it is felt within seconds."),
+        (status = 403, description = "You may not take roles there, or do not hold all that this role may.", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such worker or grant, or outside your grants.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "He is the last national administrator.", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[delete("/v1/workers/{id}/grants/{grant_id}")]
+pub async fn end_grant(
+    caller: Caller,
+    path: Path<(WorkerId, GrantId)>,
+    db: web::Data<Db>,
+    access: web::Data<Access>,
+) -> Result<HttpResponse, ApiError> {
+    let (id, grant_id) = *path;
+    let actor = *caller.actor();
+    db.write(&actor, async move |tx| {
+        lock_worker(tx, id).await?;
+        let worker = find_visible(tx, &caller, id).await?;
+        let grants = all_grants(tx, &worker).await?;
+        let grant = grants
+            .into_iter()
+            .find(|grant| grant.id == grant_id)
+            .ok_or_else(ApiError::not_found)?;
+        let permit = permit::<GrantWrite>(tx, &caller, grant.unit_id).await?;
+        check_may_give(&caller, &permit, grant.role)?;
+        if grant.ended_at.is_some() {
+            return Ok(((), Record::nothing()));
+        }
+        check_admin_remains(tx, &caller, &worker, Some(grant_id)).await?;
+        store_end(tx, &permit, id, grant_id).await?;
+        let ended = GrantView {
+            ended_at: Some(permit.actor().at),
+            ..grant
+        };
+        Ok(((), record(&permit, id, &ended)))
+    })
+    .await?;
+    access.forget();
+    Ok(HttpResponse::NoContent().finish())
+}
+
+fn record(permit: &Permit<GrantWrite>, worker_id: WorkerId, grant: &GrantView) -> Record {
+    Record::from(Entry {
+        state_id: permit.state_id(),
+        unit_id: permit.unit_id(),
+        action: "grant.write",
+        subject: "grant",
+        subject_ids: vec![worker_id.0, grant.id.0],
+        subject_uuids: Vec::new(),
+        digest: Digest::of(grant),
+    })
+}
