@@ -28,6 +28,7 @@ pub type Labels = BTreeMap<String, String>;
 /// What kind of answer a question wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(example = "choice")]
 pub enum QuestionType {
     /// `true` or `false`.
     Bool,
@@ -51,7 +52,6 @@ pub struct Question {
     #[schema(example = "need", pattern = "^[a-z][a-z0-9_]{0,39}$")]
     pub key: String,
     #[serde(rename = "type")]
-    #[schema(example = "choice")]
     pub kind: QuestionType,
     /// What can be chosen; for `choice` and `multi_choice` alone.
     #[serde(default)]

@@ -113,7 +113,7 @@ pub struct WorkerPatch {
     pub phone: Option<String>,
     /// Another home unit, one that you manage as well.
     #[serde(deserialize_with = "given")]
-    #[schema(value_type = Option<i32>, example = json!(null))]
+    #[schema(value_type = i32, example = 8)]
     pub unit_id: Option<UnitId>,
     #[serde(deserialize_with = "given")]
     #[schema(example = "en")]
