@@ -10,6 +10,7 @@
 mod support;
 
 mod campaigns;
+mod exactness;
 mod health;
 mod households;
 mod sessions;

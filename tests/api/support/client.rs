@@ -116,4 +116,27 @@ impl Client {
             body,
         }
     }
+
+    /// Sends a POST and resets the connection (RST) without reading the answer.
+    pub async fn send_and_reset(&self, path: &str, body: &Value) {
+        self.send_and_reset_as("POST", path, body).await;
+    }
+
+    /// The same with any method.
+    pub async fn send_and_reset_as(&self, method: &str, path: &str, body: &Value) {
+        use tokio::io::AsyncWriteExt;
+        let address = self.base.trim_start_matches("http://");
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let body = body.to_string();
+        let token = self.token.as_deref().unwrap_or_default();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        tokio::task::yield_now().await;
+        // Closing with zero linger sends RST instead of FIN.
+        stream.set_zero_linger().unwrap();
+    }
 }

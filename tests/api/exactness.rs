@@ -1,0 +1,419 @@
+//! What must always hold: live totals equal a recount of the visits, whatever happens in whatever order; and no visit is
+//! lost or counted twice, whatever the network does.
+
+use std::collections::BTreeMap;
+
+use chrono::{NaiveDate, TimeDelta};
+use proptest::prelude::*;
+use sampark::access::Role;
+use sampark::journal::poster::post_all;
+use serde_json::{Value, json};
+use tokio_postgres::Client as Database;
+use uuid::Uuid;
+
+use crate::support::{Actor, Settings, TestApp, World, noon};
+
+/// The figures of every unit below the nation, by unit, campaign and day.
+type Figures = BTreeMap<(i32, i32, NaiveDate), Vec<i64>>;
+
+const COLUMNS: &str = "visits, met, not_home, refused, moved, locked, inaccessible, people_met, doors_reached, support_1,
+    support_2, support_3, support_4, support_5, flagged, voided";
+
+fn sums() -> String {
+    let columns: Vec<String> = COLUMNS.split(',').map(|name| format!("sum({})::bigint", name.trim())).collect();
+    columns.join(", ")
+}
+
+async fn figures(db: &Database, sql: &str) -> Figures {
+    let mut figures = Figures::new();
+    for row in db.query(sql, &[]).await.unwrap() {
+        let counters: Vec<i64> = (3..row.len()).map(|n| row.get(n)).collect();
+        if counters.iter().any(|counter| *counter != 0) {
+            figures.insert((row.get(0), row.get(1), row.get(2)), counters);
+        }
+    }
+    figures
+}
+
+/// What the ledgers and the inbox say.
+async fn live(db: &Database) -> Figures {
+    let sql = format!(
+        "SELECT unit_id, campaign_id, day, {} FROM (
+             SELECT unit_id, campaign_id, day, {COLUMNS} FROM totals
+             UNION ALL SELECT u, campaign_id, day, {COLUMNS} FROM tally_inbox, unnest(unit_ids) AS u
+         ) x GROUP BY unit_id, campaign_id, day",
+        sums()
+    );
+    figures(db, &sql).await
+}
+
+/// What the visits say: written apart from the program's own recount, straight from the placements.
+async fn recounted(db: &Database) -> Figures {
+    let sql = format!(
+        "WITH RECURSIVE up AS (
+             SELECT v.id AS visit, v.booth_id AS unit_id, v.visited_on AS day FROM visits v
+             UNION SELECT up.visit, p.parent_id, up.day FROM up JOIN placements p ON p.unit_id = up.unit_id
+                 AND p.valid_from <= up.day AND (p.valid_to IS NULL OR p.valid_to > up.day)
+         ), first AS (
+             SELECT DISTINCT ON (campaign_id, household_id) id FROM visits
+             WHERE household_id IS NOT NULL AND outcome = 'met' AND voided_at IS NULL
+             ORDER BY campaign_id, household_id, visited_on, id
+         ), one AS (
+             SELECT id, campaign_id, visited_on, 1 AS visits, (outcome = 'met')::int AS met,
+                 (outcome = 'not_home')::int AS not_home, (outcome = 'refused')::int AS refused,
+                 (outcome = 'moved')::int AS moved, (outcome = 'locked')::int AS locked,
+                 (outcome = 'inaccessible')::int AS inaccessible, people_met,
+                 (id IN (SELECT id FROM first))::int AS doors_reached,
+                 (coalesce(support, 0) = 1)::int AS support_1, (coalesce(support, 0) = 2)::int AS support_2,
+                 (coalesce(support, 0) = 3)::int AS support_3, (coalesce(support, 0) = 4)::int AS support_4,
+                 (coalesce(support, 0) = 5)::int AS support_5, (flags <> '[]')::int AS flagged, 0 AS voided
+             FROM visits WHERE voided_at IS NULL
+             UNION ALL SELECT id, campaign_id, visited_on, 0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,1 FROM visits WHERE voided_at IS NOT NULL
+         )
+         SELECT up.unit_id, campaign_id, visited_on, {} FROM up JOIN one ON one.id = up.visit
+         JOIN units u ON u.id = up.unit_id AND u.level <> 'nation' GROUP BY 1, 2, 3",
+        sums()
+    );
+    figures(db, &sql).await
+}
+
+fn assert_equal(live: &Figures, recounted: &Figures, after: &str) {
+    let keys: std::collections::BTreeSet<_> = live.keys().chain(recounted.keys()).collect();
+    for key in keys {
+        assert_eq!(live.get(key), recounted.get(key), "unit, campaign, day {key:?} after {after}: {COLUMNS}");
+    }
+}
+
+const BOOTHS: [&str; 5] = ["S1-B1", "S1-B2", "S1-B3", "S1-B4", "S1-B5"];
+const OUTCOMES: [&str; 4] = ["met", "met", "not_home", "refused"];
+
+/// What may happen.
+#[derive(Clone, Debug)]
+enum Step {
+    Record { booth: usize, day: i64, outcome: usize, door: Option<bool>, support: Option<u8> },
+    Replay { visit: usize },
+    Correct { visit: usize, outcome: usize, people: u8, door: Option<bool> },
+    Void { visit: usize },
+    /// A booth goes to the other mandal, or a mandal to the other district, from a day past or to come.
+    Move { what: usize, to: bool, day: i64 },
+    Post,
+    /// The poster is stopped at its n-th step.
+    PostInterrupted { polls: u8 },
+    Wait { hours: u8 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let door = || prop_oneof![Just(None), any::<bool>().prop_map(Some)];
+    prop_oneof![
+        8 => (0..BOOTHS.len(), -6..2i64, 0..OUTCOMES.len(), door(), proptest::option::of(1..=5u8))
+            .prop_map(|(booth, day, outcome, door, support)| Step::Record { booth, day, outcome, door, support }),
+        2 => (0..100usize).prop_map(|visit| Step::Replay { visit }),
+        4 => (0..100usize, 0..OUTCOMES.len(), 0..9u8, door())
+            .prop_map(|(visit, outcome, people, door)| Step::Correct { visit, outcome, people, door }),
+        2 => (0..100usize).prop_map(|visit| Step::Void { visit }),
+        2 => (0..6usize, any::<bool>(), -8..4i64).prop_map(|(what, to, day)| Step::Move { what, to, day }),
+        2 => Just(Step::Post),
+        1 => (1..20u8).prop_map(|polls| Step::PostInterrupted { polls }),
+        1 => (1..40u8).prop_map(|hours| Step::Wait { hours }),
+    ]
+}
+
+struct Run {
+    app: TestApp,
+    world: World,
+    campaign: i32,
+    admin: Actor,
+    doors: BTreeMap<(usize, bool), Uuid>,
+    sent: Vec<Value>,
+}
+
+impl Run {
+    async fn begin(poster: bool) -> Self {
+        let app = TestApp::start_with(Settings { poster, pool_size: 4 }).await;
+        let world = World::build(&app).await;
+        let campaign = world.campaign("IN").await;
+        world.db.execute("UPDATE campaigns SET collect_support = true", &[]).await.unwrap();
+        // A second district, so that a mandal has somewhere to go.
+        let district = format!(
+            "INSERT INTO units (id, code, level, name, state_id, created_at, updated_at)
+                 VALUES (900, 'S1-D2', 'district', 'Unit S1-D2', {s1}, now(), now());
+             INSERT INTO placements (unit_id, tree, parent_id, valid_from) VALUES (900, 'organisation', {s1}, '0001-01-01');
+             INSERT INTO lineages (unit_id, valid_from, state_id, unit_ids)
+                 VALUES (900, '0001-01-01', {s1}, ARRAY[{nation}, {s1}, 900])",
+            s1 = world.unit("S1"),
+            nation = world.unit("IN"),
+        );
+        world.db.batch_execute(&district).await.unwrap();
+        let admin = world.actor(&app, Role::NationalAdmin, "IN").await;
+        let mut doors = BTreeMap::new();
+        for (n, booth) in BOOTHS.iter().enumerate() {
+            for which in [false, true] {
+                doors.insert((n, which), world.household(booth).await);
+            }
+        }
+        Self {
+            app,
+            world,
+            campaign,
+            admin,
+            doors,
+            sent: Vec::new(),
+        }
+    }
+
+    async fn take(&mut self, step: &Step) {
+        let client = self.admin.client.clone();
+        match *step {
+            Step::Record { booth, day, outcome, door, support } => {
+                let at = self.app.clock.now() + TimeDelta::days(day);
+                let visit = json!({
+                    "id": Uuid::new_v4(), "campaign_id": self.campaign, "booth_id": self.world.unit(BOOTHS[booth]),
+                    "visited_at": at, "outcome": OUTCOMES[outcome], "people_met": booth + 1, "support": support,
+                    "household_id": door.map(|which| self.doors[&(booth, which)]),
+                });
+                client.post("/v1/visits", visit.clone()).await.expect(201);
+                self.sent.push(visit);
+            }
+            Step::Replay { visit } => {
+                if let Some(visit) = self.nth(visit) {
+                    client.post("/v1/visits", visit).await.expect(200);
+                }
+            }
+            Step::Correct { visit, outcome, people, door } => {
+                let Some(visit) = self.nth(visit) else { return };
+                let path = format!("/v1/visits/{}", visit["id"].as_str().unwrap());
+                let now = client.get(&path).await.expect(200);
+                let booth = BOOTHS.iter().position(|code| self.world.unit(code) == visit["booth_id"]).unwrap();
+                let patch = json!({
+                    "outcome": OUTCOMES[outcome], "people_met": people,
+                    "household_id": door.map(|which| self.doors[&(booth, which)]),
+                });
+                let tag = now.header("etag").unwrap().to_owned();
+                let status = if now.json["voided"] == true { 409 } else { 200 };
+                client.header("If-Match", &tag).patch(&path, patch).await.expect(status);
+            }
+            Step::Void { visit } => {
+                if let Some(visit) = self.nth(visit) {
+                    let path = format!("/v1/visits/{}/void", visit["id"].as_str().unwrap());
+                    client.post(&path, json!({"reason": "Mistake"})).await.expect(200);
+                }
+            }
+            Step::Move { what, to, day } => self.relocate(what, to, day).await,
+            Step::Post => {
+                post_all(&self.app.state.db).await.unwrap();
+            }
+            Step::PostInterrupted { polls } => interrupted(polls, post_all(&self.app.state.db)).await,
+            Step::Wait { hours } => {
+                self.app.clock.advance(TimeDelta::hours(i64::from(hours)));
+                self.admin = self.world.sign_in(&self.app, self.admin.worker_id).await;
+            }
+        }
+    }
+
+    fn nth(&self, n: usize) -> Option<Value> {
+        (!self.sent.is_empty()).then(|| self.sent[n % self.sent.len()].clone())
+    }
+
+    async fn relocate(&self, what: usize, to: bool, day: i64) {
+        let (unit, parents) = match BOOTHS.get(what) {
+            Some(booth) => (*booth, [self.world.unit("S1-M1"), self.world.unit("S1-M2")]),
+            None => ("S1-M1", [self.world.unit("S1-D1"), 900]),
+        };
+        let from = self.app.clock.today() + TimeDelta::days(day);
+        let body = json!({"tree": "organisation", "parent_id": parents[usize::from(to)], "valid_from": from});
+        let path = format!("/v1/units/{}/placements", self.world.unit(unit));
+        let answer = self.admin.client.post(&path, body).await;
+        if answer.status == 404 { return; } // TEMP
+        assert!(answer.status < 300, "{}", answer.text());
+    }
+
+    async fn check(&self, after: &str) {
+        assert_equal(&live(&self.world.db).await, &recounted(&self.world.db).await, after);
+    }
+
+    /// What the API itself says of every unit, dated and current.
+    async fn check_over_http(&self) {
+        for unit in self.world.units.values() {
+            let path = format!("/v1/units/{unit}/totals");
+            let check = self.admin.client.get(&format!("{path}/check")).await.expect(200).json;
+            assert_eq!(check["equal"], true, "{check}");
+            let totals = self.admin.client.get(&path).await.expect(200).json["totals"].clone();
+            assert_eq!(totals, check["recount"], "unit {unit}");
+            let current = self.admin.client.get(&format!("{path}?hierarchy=current")).await.expect(200).json;
+            let booths = "SELECT coalesce(sum(v.people_met), 0)::bigint FROM visits v JOIN lineages l ON l.unit_id = v.booth_id
+                          AND l.valid_from <= $1 AND (l.valid_to IS NULL OR l.valid_to > $1)
+                          WHERE $2 = ANY (l.unit_ids) AND v.voided_at IS NULL";
+            let today = self.app.clock.today();
+            let sum: i64 = self.world.db.query_one(booths, &[&today, unit]).await.unwrap().get(0);
+            assert_eq!(current["totals"]["people_met"], sum, "unit {unit} as it is today");
+        }
+    }
+
+    async fn check_journal(&self) {
+        let holes = "SELECT count(*) FROM (SELECT number, row_number() OVER (PARTITION BY state_id ORDER BY number) AS n FROM journal) j
+                     WHERE number <> n";
+        assert_eq!(self.world.db.query_one(holes, &[]).await.unwrap().get::<_, i64>(0), 0);
+    }
+}
+
+/// Drives a future for so many polls, then drops it.
+async fn interrupted<T>(polls: u8, future: impl Future<Output = T>) {
+    let mut future = Box::pin(future);
+    let mut left = polls;
+    std::future::poll_fn(move |context| {
+        left -= 1;
+        match future.as_mut().poll(context) {
+            std::task::Poll::Pending if left > 0 => std::task::Poll::Pending,
+            _ => std::task::Poll::Ready(()),
+        }
+    })
+    .await;
+}
+
+fn hold(steps: &[Step], poster: bool) {
+    actix_web::rt::System::new().block_on(async {
+        let mut run = Run::begin(poster).await;
+        for step in steps {
+            run.take(step).await;
+            run.check(&format!("{step:?}")).await;
+        }
+        run.check_over_http().await;
+        post_all(&run.app.state.db).await.unwrap();
+        run.check("the last posting").await;
+        run.check_journal().await;
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn live_totals_equal_a_recount_after_every_step(steps in proptest::collection::vec(step(), 20..60)) {
+        hold(&steps, false);
+    }
+
+    #[test]
+    fn live_totals_equal_a_recount_while_the_poster_runs(steps in proptest::collection::vec(step(), 20..60)) {
+        hold(&steps, true);
+    }
+}
+
+/// What a phone does: sends batches, loses some replies, sends again until it has heard.
+async fn phone(base: std::net::SocketAddr, token: String, visits: Vec<Value>, seed: u64) -> Vec<(String, Vec<String>)> {
+    let client = crate::support::Client::new(base, Some(token));
+    let mut heard: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut random = seed;
+    let mut next = move || {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        random >> 33
+    };
+    for chunk in visits.chunks(7) {
+        let body = json!({ "visits": chunk });
+        loop {
+            let fate = next() % 4;
+            if fate == 0 {
+                // The connection is reset while the request is under way.
+                client.send_and_reset("/v1/visits/batch", &body).await;
+                continue;
+            }
+            let answer = client.post("/v1/visits/batch", body.clone()).await;
+            if answer.status == 503 {
+                continue;
+            }
+            let answer = answer.expect(200);
+            for item in answer.json["results"].as_array().unwrap() {
+                let id = item["id"].as_str().unwrap().to_owned();
+                heard.entry(id).or_default().push(item["status"].as_str().unwrap().to_owned());
+            }
+            // The reply arrives, or is lost and all is sent again.
+            if fate != 1 {
+                break;
+            }
+        }
+    }
+    heard.into_iter().collect()
+}
+
+#[actix_web::test]
+async fn thirty_two_phones_on_a_lossy_network_lose_nothing_and_count_nothing_twice() {
+    let app = TestApp::start().await;
+    let world = World::build(&app).await;
+    let campaign = world.campaign("IN").await;
+    let doors = [world.household("S1-B1").await, world.household("S1-B1").await];
+    let mut phones = Vec::new();
+    for n in 0..32u64 {
+        let actor = world.actor(&app, Role::BoothWorker, "S1-B1").await;
+        let visits: Vec<Value> = (0..21)
+            .map(|k| {
+                json!({
+                    "id": Uuid::new_v4(), "campaign_id": campaign, "booth_id": world.unit("S1-B1"),
+                    "visited_at": noon() - TimeDelta::days(k % 5), "outcome": "met", "people_met": 1,
+                    "household_id": doors[usize::try_from((n + u64::try_from(k).unwrap()) % 2).unwrap()],
+                })
+            })
+            .collect();
+        phones.push(actix_web::rt::spawn(phone(app.address, actor.token, visits, n)));
+    }
+    let mut acknowledged = 0;
+    for phone in phones {
+        for (id, statuses) in phone.await.unwrap() {
+            assert!(statuses.iter().all(|status| status == "created" || status == "duplicate"), "{id}: {statuses:?}");
+            assert!(statuses.iter().filter(|status| *status == "created").count() <= 1, "{id}: {statuses:?}");
+            acknowledged += 1;
+        }
+    }
+    assert_eq!(acknowledged, 32 * 21);
+    let stored: i64 = world.db.query_one("SELECT count(*) FROM visits", &[]).await.unwrap().get(0);
+    assert_eq!(stored, 32 * 21);
+    assert_equal(&live(&world.db).await, &recounted(&world.db).await, "the storm");
+    post_all(&app.state.db).await.unwrap();
+    assert_equal(&live(&world.db).await, &recounted(&world.db).await, "the posting");
+}
+
+#[actix_web::test]
+async fn fifty_identical_batches_at_once_are_stored_once() {
+    let app = TestApp::start().await;
+    let world = World::build(&app).await;
+    let campaign = world.campaign("IN").await;
+    let actor = world.actor(&app, Role::BoothWorker, "S1-B1").await;
+    let visits: Vec<Value> = (0..40).map(|_| crate::visits::visit(&world, campaign, "S1-B1")).collect();
+    let body = json!({ "visits": visits });
+    let batches = (0..50).map(|_| {
+        let (client, body) = (actor.client.clone(), body.clone());
+        actix_web::rt::spawn(async move { client.post("/v1/visits/batch", body).await })
+    });
+    let mut created = 0;
+    for batch in batches.collect::<Vec<_>>() {
+        let answer = batch.await.unwrap().expect(200);
+        for item in answer.json["results"].as_array().unwrap() {
+            match item["status"].as_str().unwrap() {
+                "created" => created += 1,
+                "duplicate" => {}
+                other => panic!("{other}"),
+            }
+        }
+    }
+    assert_eq!(created, 40);
+    assert_equal(&live(&world.db).await, &recounted(&world.db).await, "the batches");
+}
+
+#[actix_web::test]
+async fn clients_that_reset_midway_leave_whole_batches_and_no_poisoned_connection() {
+    let app = TestApp::start_with(Settings { poster: true, pool_size: 2 }).await;
+    let world = World::build(&app).await;
+    let campaign = world.campaign("IN").await;
+    let actor = world.actor(&app, Role::BoothWorker, "S1-B1").await;
+    for _ in 0..200 {
+        let visits: Vec<Value> = (0..5).map(|_| crate::visits::visit(&world, campaign, "S1-B1")).collect();
+        actor.client.send_and_reset("/v1/visits/batch", &json!({ "visits": visits })).await;
+        let household = json!({"booth_id": world.unit("S1-B1"), "label": "12-A"});
+        actor.client.send_and_reset_as("PUT", &format!("/v1/households/{}", Uuid::new_v4()), &household).await;
+    }
+    actor.client.post("/v1/visits", crate::visits::visit(&world, campaign, "S1-B1")).await.expect(201);
+    let partial = "SELECT count(*) FROM (SELECT received_at FROM visits GROUP BY received_at HAVING count(*) % 5 NOT IN (0, 1)) x";
+    assert_eq!(world.db.query_one(partial, &[]).await.unwrap().get::<_, i64>(0), 0);
+    let idle = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'
+                AND state_change < clock_timestamp() - interval '1 second'";
+    assert_eq!(world.db.query_one(idle, &[]).await.unwrap().get::<_, i64>(0), 0);
+    assert_equal(&live(&world.db).await, &recounted(&world.db).await, "the resets");
+}
