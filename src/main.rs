@@ -124,9 +124,10 @@ async fn serve(config: Config, url: &str) -> Result<(), Failure> {
     let clock = Clock::system(config.time_zone);
     let keys = KeyRing::load_or_make(&config.data_dir)?;
     let listener = TcpListener::bind(config.listen)?;
+    let address = listener.local_addr()?;
     let state = State::new(config, url, clock, keys)?;
     let running = app::start(&state, listener).await?;
-    tracing::info!("serving on http://{}", state.config.listen);
+    tracing::info!("serving on http://{address}");
     running.until(asked_to_stop()).await?;
     Ok(())
 }

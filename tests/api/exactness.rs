@@ -16,11 +16,15 @@ use crate::support::{Actor, Settings, TestApp, World, noon};
 /// The figures of every unit below the nation, by unit, campaign and day.
 type Figures = BTreeMap<(i32, i32, NaiveDate), Vec<i64>>;
 
-const COLUMNS: &str = "visits, met, not_home, refused, moved, locked, inaccessible, people_met, doors_reached, support_1,
+const COLUMNS: &str =
+    "visits, met, not_home, refused, moved, locked, inaccessible, people_met, doors_reached, support_1,
     support_2, support_3, support_4, support_5, flagged, voided";
 
 fn sums() -> String {
-    let columns: Vec<String> = COLUMNS.split(',').map(|name| format!("sum({})::bigint", name.trim())).collect();
+    let columns: Vec<String> = COLUMNS
+        .split(',')
+        .map(|name| format!("sum({})::bigint", name.trim()))
+        .collect();
     columns.join(", ")
 }
 
@@ -80,8 +84,17 @@ async fn recounted(db: &Database) -> Figures {
 fn assert_equal(live: &Figures, recounted: &Figures, after: &str) {
     let keys: std::collections::BTreeSet<_> = live.keys().chain(recounted.keys()).collect();
     for key in keys {
-        assert_eq!(live.get(key), recounted.get(key), "unit, campaign, day {key:?} after {after}: {COLUMNS}");
+        assert_eq!(
+            live.get(key),
+            recounted.get(key),
+            "unit, campaign, day {key:?} after {after}: {COLUMNS}"
+        );
     }
+}
+
+/// Live totals and the recount are the same.
+pub async fn assert_exact(db: &Database, after: &str) {
+    assert_equal(&live(db).await, &recounted(db).await, after);
 }
 
 const BOOTHS: [&str; 5] = ["S1-B1", "S1-B2", "S1-B3", "S1-B4", "S1-B5"];
@@ -90,16 +103,39 @@ const OUTCOMES: [&str; 4] = ["met", "met", "not_home", "refused"];
 /// What may happen.
 #[derive(Clone, Debug)]
 enum Step {
-    Record { booth: usize, day: i64, outcome: usize, door: Option<bool>, support: Option<u8> },
-    Replay { visit: usize },
-    Correct { visit: usize, outcome: usize, people: u8, door: Option<bool> },
-    Void { visit: usize },
+    Record {
+        booth: usize,
+        day: i64,
+        outcome: usize,
+        door: Option<bool>,
+        support: Option<u8>,
+    },
+    Replay {
+        visit: usize,
+    },
+    Correct {
+        visit: usize,
+        outcome: usize,
+        people: u8,
+        door: Option<bool>,
+    },
+    Void {
+        visit: usize,
+    },
     /// A booth goes to the other mandal, or a mandal to the other district, from a day past or to come.
-    Move { what: usize, to: bool, day: i64 },
+    Move {
+        what: usize,
+        to: bool,
+        day: i64,
+    },
     Post,
     /// The poster is stopped at its n-th step.
-    PostInterrupted { polls: u8 },
-    Wait { hours: u8 },
+    PostInterrupted {
+        polls: u8,
+    },
+    Wait {
+        hours: u8,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -132,7 +168,11 @@ impl Run {
         let app = TestApp::start_with(Settings { poster, pool_size: 4 }).await;
         let world = World::build(&app).await;
         let campaign = world.campaign("IN").await;
-        world.db.execute("UPDATE campaigns SET collect_support = true", &[]).await.unwrap();
+        world
+            .db
+            .execute("UPDATE campaigns SET collect_support = true", &[])
+            .await
+            .unwrap();
         // A second district, so that a mandal has somewhere to go.
         let district = format!(
             "INSERT INTO units (id, code, level, name, state_id, created_at, updated_at)
@@ -164,7 +204,13 @@ impl Run {
     async fn take(&mut self, step: &Step) {
         let client = self.admin.client.clone();
         match *step {
-            Step::Record { booth, day, outcome, door, support } => {
+            Step::Record {
+                booth,
+                day,
+                outcome,
+                door,
+                support,
+            } => {
                 let at = self.app.clock.now() + TimeDelta::days(day);
                 let visit = json!({
                     "id": Uuid::new_v4(), "campaign_id": self.campaign, "booth_id": self.world.unit(BOOTHS[booth]),
@@ -179,18 +225,30 @@ impl Run {
                     client.post("/v1/visits", visit).await.expect(200);
                 }
             }
-            Step::Correct { visit, outcome, people, door } => {
+            Step::Correct {
+                visit,
+                outcome,
+                people,
+                door,
+            } => {
                 let Some(visit) = self.nth(visit) else { return };
                 let path = format!("/v1/visits/{}", visit["id"].as_str().unwrap());
                 let now = client.get(&path).await.expect(200);
-                let booth = BOOTHS.iter().position(|code| self.world.unit(code) == visit["booth_id"]).unwrap();
+                let booth = BOOTHS
+                    .iter()
+                    .position(|code| self.world.unit(code) == visit["booth_id"])
+                    .unwrap();
                 let patch = json!({
                     "outcome": OUTCOMES[outcome], "people_met": people,
                     "household_id": door.map(|which| self.doors[&(booth, which)]),
                 });
                 let tag = now.header("etag").unwrap().to_owned();
                 let status = if now.json["voided"] == true { 409 } else { 200 };
-                client.header("If-Match", &tag).patch(&path, patch).await.expect(status);
+                client
+                    .header("If-Match", &tag)
+                    .patch(&path, patch)
+                    .await
+                    .expect(status);
             }
             Step::Void { visit } => {
                 if let Some(visit) = self.nth(visit) {
@@ -223,28 +281,48 @@ impl Run {
         let body = json!({"tree": "organisation", "parent_id": parents[usize::from(to)], "valid_from": from});
         let path = format!("/v1/units/{}/placements", self.world.unit(unit));
         let answer = self.admin.client.post(&path, body).await;
-        if answer.status == 404 { return; } // TEMP
+        if answer.status == 404 {
+            return;
+        } // TEMP
         assert!(answer.status < 300, "{}", answer.text());
     }
 
     async fn check(&self, after: &str) {
-        assert_equal(&live(&self.world.db).await, &recounted(&self.world.db).await, after);
+        assert_exact(&self.world.db, after).await;
     }
 
     /// What the API itself says of every unit, dated and current.
     async fn check_over_http(&self) {
         for unit in self.world.units.values() {
             let path = format!("/v1/units/{unit}/totals");
-            let check = self.admin.client.get(&format!("{path}/check")).await.expect(200).json;
+            let check = self
+                .admin
+                .client
+                .get(&format!("{path}/check"))
+                .await
+                .expect(200)
+                .json;
             assert_eq!(check["equal"], true, "{check}");
             let totals = self.admin.client.get(&path).await.expect(200).json["totals"].clone();
             assert_eq!(totals, check["recount"], "unit {unit}");
-            let current = self.admin.client.get(&format!("{path}?hierarchy=current")).await.expect(200).json;
+            let current = self
+                .admin
+                .client
+                .get(&format!("{path}?hierarchy=current"))
+                .await
+                .expect(200)
+                .json;
             let booths = "SELECT coalesce(sum(v.people_met), 0)::bigint FROM visits v JOIN lineages l ON l.unit_id = v.booth_id
                           AND l.valid_from <= $1 AND (l.valid_to IS NULL OR l.valid_to > $1)
                           WHERE $2 = ANY (l.unit_ids) AND v.voided_at IS NULL";
             let today = self.app.clock.today();
-            let sum: i64 = self.world.db.query_one(booths, &[&today, unit]).await.unwrap().get(0);
+            let sum: i64 = self
+                .world
+                .db
+                .query_one(booths, &[&today, unit])
+                .await
+                .unwrap()
+                .get(0);
             assert_eq!(current["totals"]["people_met"], sum, "unit {unit} as it is today");
         }
     }
@@ -252,7 +330,15 @@ impl Run {
     async fn check_journal(&self) {
         let holes = "SELECT count(*) FROM (SELECT number, row_number() OVER (PARTITION BY state_id ORDER BY number) AS n FROM journal) j
                      WHERE number <> n";
-        assert_eq!(self.world.db.query_one(holes, &[]).await.unwrap().get::<_, i64>(0), 0);
+        assert_eq!(
+            self.world
+                .db
+                .query_one(holes, &[])
+                .await
+                .unwrap()
+                .get::<_, i64>(0),
+            0
+        );
     }
 }
 
@@ -299,12 +385,19 @@ proptest! {
 }
 
 /// What a phone does: sends batches, loses some replies, sends again until it has heard.
-async fn phone(base: std::net::SocketAddr, token: String, visits: Vec<Value>, seed: u64) -> Vec<(String, Vec<String>)> {
+async fn phone(
+    base: std::net::SocketAddr,
+    token: String,
+    visits: Vec<Value>,
+    seed: u64,
+) -> Vec<(String, Vec<String>)> {
     let client = crate::support::Client::new(base, Some(token));
     let mut heard: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut random = seed;
     let mut next = move || {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         random >> 33
     };
     for chunk in visits.chunks(7) {
@@ -323,7 +416,10 @@ async fn phone(base: std::net::SocketAddr, token: String, visits: Vec<Value>, se
             let answer = answer.expect(200);
             for item in answer.json["results"].as_array().unwrap() {
                 let id = item["id"].as_str().unwrap().to_owned();
-                heard.entry(id).or_default().push(item["status"].as_str().unwrap().to_owned());
+                heard
+                    .entry(id)
+                    .or_default()
+                    .push(item["status"].as_str().unwrap().to_owned());
             }
             // The reply arrives, or is lost and all is sent again.
             if fate != 1 {
@@ -357,17 +453,30 @@ async fn thirty_two_phones_on_a_lossy_network_lose_nothing_and_count_nothing_twi
     let mut acknowledged = 0;
     for phone in phones {
         for (id, statuses) in phone.await.unwrap() {
-            assert!(statuses.iter().all(|status| status == "created" || status == "duplicate"), "{id}: {statuses:?}");
-            assert!(statuses.iter().filter(|status| *status == "created").count() <= 1, "{id}: {statuses:?}");
+            assert!(
+                statuses
+                    .iter()
+                    .all(|status| status == "created" || status == "duplicate"),
+                "{id}: {statuses:?}"
+            );
+            assert!(
+                statuses.iter().filter(|status| *status == "created").count() <= 1,
+                "{id}: {statuses:?}"
+            );
             acknowledged += 1;
         }
     }
     assert_eq!(acknowledged, 32 * 21);
-    let stored: i64 = world.db.query_one("SELECT count(*) FROM visits", &[]).await.unwrap().get(0);
+    let stored: i64 = world
+        .db
+        .query_one("SELECT count(*) FROM visits", &[])
+        .await
+        .unwrap()
+        .get(0);
     assert_eq!(stored, 32 * 21);
-    assert_equal(&live(&world.db).await, &recounted(&world.db).await, "the storm");
+    assert_exact(&world.db, "the storm").await;
     post_all(&app.state.db).await.unwrap();
-    assert_equal(&live(&world.db).await, &recounted(&world.db).await, "the posting");
+    assert_exact(&world.db, "the posting").await;
 }
 
 #[actix_web::test]
@@ -376,7 +485,9 @@ async fn fifty_identical_batches_at_once_are_stored_once() {
     let world = World::build(&app).await;
     let campaign = world.campaign("IN").await;
     let actor = world.actor(&app, Role::BoothWorker, "S1-B1").await;
-    let visits: Vec<Value> = (0..40).map(|_| crate::visits::visit(&world, campaign, "S1-B1")).collect();
+    let visits: Vec<Value> = (0..40)
+        .map(|_| crate::visits::visit(&world, campaign, "S1-B1"))
+        .collect();
     let body = json!({ "visits": visits });
     let batches = (0..50).map(|_| {
         let (client, body) = (actor.client.clone(), body.clone());
@@ -394,26 +505,45 @@ async fn fifty_identical_batches_at_once_are_stored_once() {
         }
     }
     assert_eq!(created, 40);
-    assert_equal(&live(&world.db).await, &recounted(&world.db).await, "the batches");
+    assert_exact(&world.db, "the batches").await;
 }
 
 #[actix_web::test]
 async fn clients_that_reset_midway_leave_whole_batches_and_no_poisoned_connection() {
-    let app = TestApp::start_with(Settings { poster: true, pool_size: 2 }).await;
+    let app = TestApp::start_with(Settings {
+        poster: true,
+        pool_size: 2,
+    })
+    .await;
     let world = World::build(&app).await;
     let campaign = world.campaign("IN").await;
     let actor = world.actor(&app, Role::BoothWorker, "S1-B1").await;
     for _ in 0..200 {
-        let visits: Vec<Value> = (0..5).map(|_| crate::visits::visit(&world, campaign, "S1-B1")).collect();
-        actor.client.send_and_reset("/v1/visits/batch", &json!({ "visits": visits })).await;
+        let visits: Vec<Value> = (0..5)
+            .map(|_| crate::visits::visit(&world, campaign, "S1-B1"))
+            .collect();
+        actor
+            .client
+            .send_and_reset("/v1/visits/batch", &json!({ "visits": visits }))
+            .await;
         let household = json!({"booth_id": world.unit("S1-B1"), "label": "12-A"});
-        actor.client.send_and_reset_as("PUT", &format!("/v1/households/{}", Uuid::new_v4()), &household).await;
+        actor
+            .client
+            .send_and_reset_as("PUT", &format!("/v1/households/{}", Uuid::new_v4()), &household)
+            .await;
     }
-    actor.client.post("/v1/visits", crate::visits::visit(&world, campaign, "S1-B1")).await.expect(201);
+    actor
+        .client
+        .post("/v1/visits", crate::visits::visit(&world, campaign, "S1-B1"))
+        .await
+        .expect(201);
     let partial = "SELECT count(*) FROM (SELECT received_at FROM visits GROUP BY received_at HAVING count(*) % 5 NOT IN (0, 1)) x";
-    assert_eq!(world.db.query_one(partial, &[]).await.unwrap().get::<_, i64>(0), 0);
+    assert_eq!(
+        world.db.query_one(partial, &[]).await.unwrap().get::<_, i64>(0),
+        0
+    );
     let idle = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'
                 AND state_change < clock_timestamp() - interval '1 second'";
     assert_eq!(world.db.query_one(idle, &[]).await.unwrap().get::<_, i64>(0), 0);
-    assert_equal(&live(&world.db).await, &recounted(&world.db).await, "the resets");
+    assert_exact(&world.db, "the resets").await;
 }

@@ -13,6 +13,7 @@ mod campaigns;
 mod exactness;
 mod health;
 mod households;
+mod kills;
 mod sessions;
 mod totals;
 mod units;

@@ -35,8 +35,17 @@ async fn scene(settings: Settings) -> Scene {
         visit["household_id"] = json!(household);
         visits.push(visit);
     }
-    let answer = admin.post("/v1/visits/batch", json!({"visits": visits})).await.expect(200);
-    assert!(answer.json["results"].as_array().unwrap().iter().all(|item| item["status"] == "created"));
+    let answer = admin
+        .post("/v1/visits/batch", json!({"visits": visits}))
+        .await
+        .expect(200);
+    assert!(
+        answer.json["results"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|item| item["status"] == "created")
+    );
     Scene {
         app,
         world,
@@ -85,10 +94,19 @@ async fn a_period_and_a_campaign_narrow_the_figures_and_an_interval_cuts_them() 
     assert_eq!(series, [("2026-11-22", 2), ("2026-11-23", 2)]);
     let weeks = s.get("S1", "?interval=week").await;
     assert_eq!(weeks["series"][0]["from"], "2026-11-16");
-    assert_eq!(s.get("S1", &format!("?campaign_id={}", s.campaign + 1)).await["totals"]["visits"], 0);
-    assert_eq!(s.get("S1", &format!("?campaign_id={}", s.campaign)).await["totals"]["visits"], 5);
+    assert_eq!(
+        s.get("S1", &format!("?campaign_id={}", s.campaign + 1)).await["totals"]["visits"],
+        0
+    );
+    assert_eq!(
+        s.get("S1", &format!("?campaign_id={}", s.campaign)).await["totals"]["visits"],
+        5
+    );
     let path = format!("/v1/units/{}/totals", s.world.unit("S1"));
-    s.admin.get(&format!("{path}?from=2026-11-23&to=2026-11-22")).await.expect(422);
+    s.admin
+        .get(&format!("{path}?from=2026-11-23&to=2026-11-22"))
+        .await
+        .expect(422);
     s.admin.get(&format!("{path}?interval=year")).await.expect(422);
 }
 
@@ -99,7 +117,10 @@ async fn totals_have_an_etag_that_changes_with_them() {
     let first = s.admin.get(&path).await.expect(200);
     let tag = first.header("etag").unwrap().to_owned();
     s.admin.header("If-None-Match", &tag).get(&path).await.expect(304);
-    s.admin.post("/v1/visits", visit(&s.world, s.campaign, "S1-B2")).await.expect(201);
+    s.admin
+        .post("/v1/visits", visit(&s.world, s.campaign, "S1-B2"))
+        .await
+        .expect(201);
     s.admin.header("If-None-Match", &tag).get(&path).await.expect(200);
 }
 
@@ -108,18 +129,28 @@ async fn children_show_their_figures_and_coverage_in_the_order_asked() {
     let s = scene(UNPOSTED).await;
     let codes = |page: &Value| -> Vec<String> {
         let items = page["items"].as_array().unwrap();
-        items.iter().map(|item| item["unit"]["code"].as_str().unwrap().to_owned()).collect()
+        items
+            .iter()
+            .map(|item| item["unit"]["code"].as_str().unwrap().to_owned())
+            .collect()
     };
     assert_eq!(codes(&s.get("S1", "/children").await), ["S1-D1", "S1-PC1"]);
     assert_eq!(codes(&s.get("IN", "/children?sort=-visits").await), ["S1", "S2"]);
-    let booths = s.get("S1", "/children?level=booth&sort=-doors_reached&limit=2").await;
+    let booths = s
+        .get("S1", "/children?level=booth&sort=-doors_reached&limit=2")
+        .await;
     assert_eq!(codes(&booths), ["S1-B1", "S1-B2"]);
     assert_eq!(booths["items"][0]["coverage"], 0.01);
     assert_eq!(booths["items"][0]["totals"]["visits"], 3);
     let mut seen = codes(&booths);
     let mut cursor = booths["next_cursor"].as_str().map(str::to_owned);
     while let Some(at) = cursor {
-        let page = s.get("S1", &format!("/children?level=booth&sort=-doors_reached&limit=2&cursor={at}")).await;
+        let page = s
+            .get(
+                "S1",
+                &format!("/children?level=booth&sort=-doors_reached&limit=2&cursor={at}"),
+            )
+            .await;
         seen.extend(codes(&page));
         cursor = page["next_cursor"].as_str().map(str::to_owned);
     }
@@ -139,7 +170,10 @@ async fn a_check_recounts_and_names_what_was_tampered_with() {
     let state = s.world.unit("S1");
     s.world
         .db
-        .execute("UPDATE totals SET visits = visits + 1 WHERE unit_id = $1 AND day = '2026-11-22'", &[&state])
+        .execute(
+            "UPDATE totals SET visits = visits + 1 WHERE unit_id = $1 AND day = '2026-11-22'",
+            &[&state],
+        )
         .await
         .unwrap();
     let check = s.get("S1", "/check").await;
@@ -157,8 +191,16 @@ async fn totals_are_for_those_whose_grants_say_so() {
     let unit = |code: &str| format!("/v1/units/{}/totals", s.world.unit(code));
     worker.get(&unit("S1-B1")).await.expect(200);
     worker.get(&format!("{}/check", unit("S1-B1"))).await.expect(403);
-    let hidden = worker.header("X-Request-Id", "r").get(&unit("S1-M2")).await.expect(404);
-    let absent = worker.header("X-Request-Id", "r").get("/v1/units/99999/totals").await.expect(404);
+    let hidden = worker
+        .header("X-Request-Id", "r")
+        .get(&unit("S1-M2"))
+        .await
+        .expect(404);
+    let absent = worker
+        .header("X-Request-Id", "r")
+        .get("/v1/units/99999/totals")
+        .await
+        .expect(404);
     assert_eq!(hidden.body, absent.body);
 }
 
@@ -166,7 +208,11 @@ async fn totals_are_for_those_whose_grants_say_so() {
 async fn the_current_hierarchy_sums_the_booths_that_lie_there_today() {
     let s = scene(UNPOSTED).await;
     // S1-B1 moves from S1-M1 to S1-M2 today.
-    let (booth, old, new) = (s.world.unit("S1-B1"), s.world.unit("S1-M1"), s.world.unit("S1-M2"));
+    let (booth, old, new) = (
+        s.world.unit("S1-B1"),
+        s.world.unit("S1-M1"),
+        s.world.unit("S1-M2"),
+    );
     let moving = format!(
         "UPDATE lineages SET valid_to = '2026-11-23' WHERE unit_id = {booth};
          INSERT INTO lineages (unit_id, valid_from, state_id, unit_ids)
@@ -174,18 +220,32 @@ async fn the_current_hierarchy_sums_the_booths_that_lie_there_today() {
     );
     s.world.db.batch_execute(&moving).await.unwrap();
     let visits = async |unit: &str, hierarchy: &str| {
-        s.get(unit, &format!("?hierarchy={hierarchy}&to=2026-11-22")).await["totals"]["visits"].clone()
+        s.get(unit, &format!("?hierarchy={hierarchy}&to=2026-11-22"))
+            .await["totals"]["visits"]
+            .clone()
     };
-    assert_eq!((visits("S1-M1", "dated").await, visits("S1-M1", "current").await), (json!(2), json!(0)));
-    assert_eq!((visits("S1-M2", "dated").await, visits("S1-M2", "current").await), (json!(1), json!(3)));
-    assert_eq!((visits("S1", "dated").await, visits("S1", "current").await), (json!(3), json!(3)));
+    assert_eq!(
+        (visits("S1-M1", "dated").await, visits("S1-M1", "current").await),
+        (json!(2), json!(0))
+    );
+    assert_eq!(
+        (visits("S1-M2", "dated").await, visits("S1-M2", "current").await),
+        (json!(1), json!(3))
+    );
+    assert_eq!(
+        (visits("S1", "dated").await, visits("S1", "current").await),
+        (json!(3), json!(3))
+    );
 }
 
 #[actix_web::test]
 async fn journal_entries_are_numbered_without_a_hole() {
     let s = scene(UNPOSTED).await;
     for _ in 0..5 {
-        s.admin.post("/v1/visits", visit(&s.world, s.campaign, "S1-B2")).await.expect(201);
+        s.admin
+            .post("/v1/visits", visit(&s.world, s.campaign, "S1-B2"))
+            .await
+            .expect(201);
         sampark::journal::poster::post_all(&s.app.state.db).await.unwrap();
     }
     let unknown = Uuid::new_v4();
@@ -193,7 +253,10 @@ async fn journal_entries_are_numbered_without_a_hole() {
     let rows = s
         .world
         .db
-        .query("SELECT number, action, leaf_hash FROM journal WHERE state_id = $1 ORDER BY number", &[&s.world.unit("S1")])
+        .query(
+            "SELECT number, action, leaf_hash FROM journal WHERE state_id = $1 ORDER BY number",
+            &[&s.world.unit("S1")],
+        )
         .await
         .unwrap();
     let numbers: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();

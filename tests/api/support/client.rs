@@ -64,6 +64,13 @@ impl Client {
         self.send_json("POST", path, &body).await
     }
 
+    /// A POST whose connection may break.
+    pub async fn try_post(&self, path: &str, body: &Value) -> Result<Answer, String> {
+        let body = serde_json::to_vec(body).unwrap();
+        self.try_send("POST", path, Some(("application/json", body)))
+            .await
+    }
+
     pub async fn put(&self, path: &str, body: Value) -> Answer {
         self.send_json("PUT", path, &body).await
     }
@@ -86,6 +93,15 @@ impl Client {
     }
 
     pub async fn send(&self, method: &str, path: &str, body: Option<(&str, Vec<u8>)>) -> Answer {
+        self.try_send(method, path, body).await.unwrap()
+    }
+
+    async fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<(&str, Vec<u8>)>,
+    ) -> Result<Answer, String> {
         let client = awc::Client::builder()
             .timeout(std::time::Duration::from_secs(120))
             .no_default_headers()
@@ -103,9 +119,14 @@ impl Client {
             Some((kind, bytes)) => request.insert_header(("content-type", kind)).send_body(bytes),
             None => request.send(),
         };
-        let mut response = sent.await.unwrap();
-        let body = response.body().limit(64 << 20).await.unwrap().to_vec();
-        Answer {
+        let mut response = sent.await.map_err(|error| error.to_string())?;
+        let body = response
+            .body()
+            .limit(64 << 20)
+            .await
+            .map_err(|error| error.to_string())?
+            .to_vec();
+        Ok(Answer {
             status: response.status().as_u16(),
             headers: response
                 .headers()
@@ -114,7 +135,7 @@ impl Client {
                 .collect(),
             json: serde_json::from_slice(&body).unwrap_or(Value::Null),
             body,
-        }
+        })
     }
 
     /// Sends a POST and resets the connection (RST) without reading the answer.

@@ -57,7 +57,11 @@ const UNITS: &[(&str, &str, &str, &str)] = &[
 
 impl World {
     pub async fn build(app: &TestApp) -> Self {
-        let db = app.database.connect().await;
+        Self::build_in(app.database.connect().await).await
+    }
+
+    /// The same in any migrated, empty database.
+    pub async fn build_in(db: tokio_postgres::Client) -> Self {
         let mut world = Self {
             units: BTreeMap::new(),
             db,
@@ -132,6 +136,12 @@ impl World {
 
     /// A new worker without a grant, signed in.
     pub async fn worker(&self, app: &TestApp, home: &str) -> Actor {
+        let worker_id = self.new_worker(home).await;
+        self.sign_in(app, worker_id).await
+    }
+
+    /// A new worker without a grant.
+    pub async fn new_worker(&self, home: &str) -> i32 {
         let row = self
             .db
             .query_one(
@@ -142,22 +152,12 @@ impl World {
             )
             .await
             .unwrap();
-        self.sign_in(app, row.get(0)).await
+        row.get(0)
     }
 
     /// A session for a worker on a new device.
     pub async fn sign_in(&self, app: &TestApp, worker_id: i32) -> Actor {
-        let (device_id, session_id) = (Uuid::new_v4(), Uuid::new_v4());
-        self.db
-            .batch_execute(&format!(
-                "INSERT INTO devices (id, worker_id, created_at, last_seen_at)
-                 VALUES ('{device_id}', {worker_id}, '{at}', '{at}');
-                 INSERT INTO sessions (id, worker_id, device_id, created_at, expires_at)
-                 VALUES ('{session_id}', {worker_id}, '{device_id}', '{at}', 'infinity');",
-                at = noon().to_rfc3339(),
-            ))
-            .await
-            .unwrap();
+        let (device_id, session_id) = self.session(worker_id).await;
         let keys = app.state.access.keys();
         let token = keys
             .sign(WorkerId(worker_id), SessionId(session_id), app.clock.now())
@@ -169,6 +169,22 @@ impl World {
             client: app.with_token(&token),
             token,
         }
+    }
+
+    /// A session for a worker on a new device: the ids of both.
+    pub async fn session(&self, worker_id: i32) -> (Uuid, Uuid) {
+        let (device_id, session_id) = (Uuid::new_v4(), Uuid::new_v4());
+        self.db
+            .batch_execute(&format!(
+                "INSERT INTO devices (id, worker_id, created_at, last_seen_at)
+                 VALUES ('{device_id}', {worker_id}, '{at}', '{at}');
+                 INSERT INTO sessions (id, worker_id, device_id, created_at, expires_at)
+                 VALUES ('{session_id}', {worker_id}, '{device_id}', '{at}', 'infinity');",
+                at = noon().to_rfc3339(),
+            ))
+            .await
+            .unwrap();
+        (device_id, session_id)
     }
 
     /// Gives a role.
