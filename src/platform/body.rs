@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn what_is_not_json_is_unreadable() {
-        for body in ["", "{", "[1] x", "\u{feff}{}", "{\"inner\": NaN}"] {
+        for body in ["", "{", "{\"inner\":[]} x", "\u{feff}{}", "{\"inner\": NaN}"] {
             assert_eq!(
                 parse::<Sample>(body.as_bytes()).unwrap_err().code(),
                 Code::UnreadableBody,

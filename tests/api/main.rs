@@ -10,6 +10,7 @@
 mod support;
 
 mod campaigns;
+mod embedded;
 mod exactness;
 mod health;
 mod households;
