@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::access::Access;
 use crate::access::tokens::KeyRing;
 use crate::features;
+use crate::features::sessions::Sender;
 use crate::features::visits::Recorder;
 use crate::journal::Poster;
 use crate::platform::clock::Clock;
@@ -118,6 +119,7 @@ pub fn build(
         .wrap(from_fn(move |request, next| {
             observe(metrics.clone(), request, next)
         }))
+        .app_data(web::Data::new(Sender::new(state.config.otp_sender.clone())))
         .app_data(web::Data::from(state.config))
         .app_data(web::Data::new(state.db))
         .app_data(web::Data::new(state.clock))
@@ -144,6 +146,7 @@ pub struct Running {
 /// If the database cannot be migrated or the listener not used.
 pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiError> {
     migrations::run(state.db.url()).await?;
+    Sender::new(state.config.otp_sender.clone()).warn();
     let poster = Poster::start(&state.db, &state.clock, &state.metrics);
     let shared = state.clone();
     let mut server = HttpServer::new(move || build(shared.clone()))

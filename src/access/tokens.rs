@@ -56,6 +56,8 @@ pub struct KeyRing {
     decoding: DecodingKey,
     /// The public point: x and y, base64url.
     point: (String, String),
+    /// Under which one-time codes are kept; derived, so that all processes with one signing key share it.
+    code_key: [u8; 32],
 }
 
 impl std::fmt::Debug for KeyRing {
@@ -125,7 +127,14 @@ impl KeyRing {
             encoding: EncodingKey::from_ec_der(bytes),
             decoding,
             point,
+            code_key: Digest::of_bytes(&[b"sampark one-time codes\0", bytes].concat()).0,
         })
+    }
+
+    /// The key under which one-time codes are kept.
+    #[must_use]
+    pub const fn code_key(&self) -> &[u8; 32] {
+        &self.code_key
     }
 
     /// Signs a token for a session.

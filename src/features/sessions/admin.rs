@@ -1,0 +1,89 @@
+//! What whoever holds the database's credentials may do from the command line: make the first administrator, and get an
+//! access token for a worker.
+
+use uuid::Uuid;
+
+use super::queries::{begin_session, lock_by_phone, make_admin, nation};
+use super::wire::DeviceSent;
+use crate::access::tokens::{KeyRing, LIFE};
+use crate::features::workers::is_phone;
+use crate::journal::{Actor, Digest, Entry, Record};
+use crate::platform::clock::Clock;
+use crate::platform::db::Db;
+use crate::platform::error::{ApiError, Code};
+use crate::platform::ids::{DeviceId, SessionId, WorkerId};
+
+/// Makes a worker national administrator, putting him on the roster if he is not there. Doing it again changes nothing.
+///
+/// # Errors
+/// 422 for a bad phone or name, 409 if no nation has been imported.
+pub async fn create_admin(db: &Db, clock: &Clock, phone: &str, name: &str) -> Result<WorkerId, ApiError> {
+    if !is_phone(phone) {
+        return Err(ApiError::field(
+            "/phone",
+            "not_a_phone",
+            "must be an E.164 number such as +919812345678",
+        ));
+    }
+    let mut errors = crate::platform::validate::FieldErrors::default();
+    errors.text("/name", name, 1, 200);
+    if !errors.0.is_empty() {
+        return Err(ApiError::fields(errors));
+    }
+    let (now, today) = (clock.now(), clock.today());
+    let (phone, name) = (phone.to_owned(), name.to_owned());
+    db.write(&Actor::program(now), async move |tx| {
+        let nation_id = nation(tx).await?.ok_or_else(|| {
+            ApiError::new(
+                Code::Conflict,
+                "there is no nation yet: import the units first (sampark import units FILE…)",
+            )
+        })?;
+        let (id, changed) = make_admin(tx, nation_id, &phone, &name, now, today).await?;
+        let entry = Entry {
+            state_id: nation_id,
+            unit_id: nation_id,
+            action: "worker.create_admin",
+            subject: "worker",
+            subject_ids: vec![id.0],
+            subject_uuids: Vec::new(),
+            digest: Digest::of(&(id, "national_admin")),
+        };
+        Ok((id, if changed { entry.into() } else { Record::nothing() }))
+    })
+    .await
+}
+
+/// An access token for an active worker, in a session of its own on the device "command line".
+///
+/// # Errors
+/// 404 if nobody active has this number.
+pub async fn issue_token(db: &Db, clock: &Clock, keys: &KeyRing, phone: &str) -> Result<String, ApiError> {
+    let now = clock.now();
+    let phone = phone.to_owned();
+    let (worker_id, session_id): (WorkerId, SessionId) = db
+        .write(&Actor::program(now), async move |tx| {
+            let worker = lock_by_phone(tx, &phone)
+                .await?
+                .ok_or_else(|| ApiError::new(Code::NotFound, "no active worker has this number"))?;
+            let device = DeviceSent {
+                id: DeviceId(Uuid::new_v4()),
+                name: Some("command line".to_owned()),
+                platform: None,
+                app_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+            };
+            let session_id = begin_session(tx, &worker, &device, now, now + LIFE).await?;
+            let entry = Entry {
+                state_id: worker.state_id,
+                unit_id: worker.unit_id,
+                action: "session.begin",
+                subject: "session",
+                subject_ids: vec![worker.id.0],
+                subject_uuids: vec![session_id.0],
+                digest: Digest::of(&(worker.id, session_id)),
+            };
+            Ok(((worker.id, session_id), entry.into()))
+        })
+        .await?;
+    keys.sign(worker_id, session_id, now)
+}
