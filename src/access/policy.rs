@@ -119,6 +119,24 @@ pub fn program_scope<A: Action>(actor: Actor, nation: Option<UnitId>) -> Scope<A
     }
 }
 
+/// The same as a permit for one unit.
+///
+/// # Errors
+/// 404 if there is no such unit.
+pub async fn program_permit<A: Action>(
+    tx: &mut Tx,
+    actor: Actor,
+    unit_id: UnitId,
+    today: NaiveDate,
+) -> Result<Permit<A>, ApiError> {
+    let place = place_on(tx, unit_id, today).await?.ok_or_else(ApiError::not_found)?;
+    Ok(Permit {
+        actor,
+        place,
+        action: PhantomData,
+    })
+}
+
 #[derive(diesel::QueryableByName)]
 struct PlaceRow {
     #[diesel(sql_type = Integer)]

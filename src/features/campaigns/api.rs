@@ -197,6 +197,19 @@ async fn permit_change(
     })
 }
 
+/// Makes a campaign in the program's own name.
+///
+/// # Errors
+/// What the database says.
+pub async fn add_campaign(
+    tx: &mut Tx,
+    permit: &Permit<CampaignWrite>,
+    new: &NewCampaign,
+) -> Result<(CampaignId, Record), ApiError> {
+    let view = CampaignView::from(insert_campaign(tx, permit, new).await?);
+    Ok((view.id, record(permit, &view)))
+}
+
 fn record(permit: &Permit<CampaignWrite>, view: &CampaignView) -> Record {
     Record::from(Entry {
         state_id: permit.state_id(),

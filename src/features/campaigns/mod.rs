@@ -15,9 +15,10 @@ mod queries;
 mod rules;
 mod wire;
 
+pub use api::add_campaign;
 pub use queries::{CampaignFacts, load_facts, versions};
 pub use rules::check_answers;
-pub use wire::{Question, QuestionType};
+pub use wire::{NewCampaign, Question, QuestionType};
 
 /// The routes.
 pub fn routes(config: &mut ServiceConfig<'_>) {

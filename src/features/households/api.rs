@@ -130,6 +130,20 @@ pub async fn put_household(
     .await
 }
 
+/// Makes a household in the program's own name; nothing if the id is taken.
+///
+/// # Errors
+/// What the database says.
+pub async fn add_household(
+    tx: &mut Tx,
+    permit: &Permit<HouseholdWrite>,
+    id: HouseholdId,
+    sent: &HouseholdSent,
+) -> Result<Vec<Entry>, ApiError> {
+    let row = insert_household(tx, permit, id, sent).await?;
+    Ok(row.map(|row| record(permit, &HouseholdView::from(row)).entries).unwrap_or_default())
+}
+
 fn check_version(if_match: Option<&IfMatch>, version: i32) -> Result<(), ApiError> {
     if_match.map_or(Ok(()), |if_match| if_match.check(version))
 }

@@ -15,6 +15,8 @@ mod queries;
 mod rules;
 mod wire;
 
+pub use api::add_household;
+pub use wire::HouseholdSent;
 pub use queries::find_booths;
 
 /// The routes.

@@ -22,6 +22,7 @@ mod rules;
 mod wire;
 
 pub use recorder::Recorder;
+pub use wire::VisitSent;
 
 /// The routes.
 pub fn routes(config: &mut ServiceConfig<'_>) {
