@@ -1,5 +1,5 @@
-//! Tables of comma-separated values (RFC 4180) with a header row, held in memory: every cell trimmed, every row with the
-//! line it starts on.
+//! Tables of comma-separated values (RFC 4180) with a header row, whole or piece by piece: every cell trimmed, every row
+//! with the line it starts on.
 
 use csv_core::{ReadRecordResult, Reader};
 
@@ -39,7 +39,8 @@ impl CellError {
     }
 }
 
-/// Reads a table. `columns` may stand in any order; those in `required` must be there, others than `columns` must not.
+/// Reads a table that is held in memory. `columns` may stand in any order; those in `required` must be there, others
+/// than `columns` must not.
 ///
 /// # Errors
 /// Everything that keeps the file from being read as such a table.
@@ -49,52 +50,19 @@ pub fn read_table(
     required: &[&str],
     max_rows: usize,
 ) -> Result<Vec<Row>, Vec<CellError>> {
-    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
-    let mut errors = Vec::new();
-    let mut records = Records::new(bytes);
-    let header = match records.next() {
-        Some(Ok((_, header))) => header,
-        Some(Err(error)) => return Err(vec![error]),
-        None => {
-            return Err(vec![CellError::new(
-                1,
-                "",
-                "no_header",
-                "the file is empty; the first line names the columns",
-            )]);
-        }
-    };
-    let places = places_of(&header, columns, required, &mut errors);
-    if !errors.is_empty() {
-        return Err(errors);
-    }
-    let mut rows = Vec::new();
-    for record in records {
-        match record {
-            // An empty line.
-            Ok((_, cells)) if cells.len() == 1 && cells.iter().all(String::is_empty) => {}
-            Ok((line, cells)) if cells.len() == header.len() => {
-                let pick = |place: &Option<usize>| place.and_then(|at| cells.get(at)).cloned();
-                rows.push(Row {
-                    line,
-                    cells: places
-                        .iter()
-                        .map(|place| pick(place).unwrap_or_default())
-                        .collect(),
-                });
-            }
-            Ok((line, cells)) => errors.push(CellError::new(
-                line,
-                "",
-                "wrong_width",
-                format!("has {} cells, the header {}", cells.len(), header.len()),
-            )),
+    let (mut rows, mut errors) = (Vec::new(), Vec::new());
+    let mut reader = TableReader::new(columns, required);
+    let mut take = |row: Result<Row, CellError>| {
+        match row {
+            Ok(row) => rows.push(row),
             Err(error) => errors.push(error),
         }
-        if rows.len() > max_rows {
-            let reason = format!("the file has more than {max_rows} rows; send it in parts");
-            return Err(vec![CellError::new(1, "", "too_many_rows", reason)]);
-        }
+        rows.len() <= max_rows
+    };
+    let goes_on = reader.feed(bytes, &mut take) && reader.finish(&mut take);
+    if !goes_on && rows.len() > max_rows {
+        let reason = format!("the file has more than {max_rows} rows; send it in parts");
+        return Err(vec![CellError::new(1, "", "too_many_rows", reason)]);
     }
     if errors.is_empty() { Ok(rows) } else { Err(errors) }
 }
@@ -129,83 +97,197 @@ fn places_of(
         .collect()
 }
 
-/// The records of a file, each with the line it starts on.
-struct Records<'a> {
+/// Reads a table piece by piece, however it was cut, in the memory of one row.
+#[derive(Debug)]
+pub struct TableReader<'a> {
+    columns: &'a [&'a str],
+    required: &'a [&'a str],
+    /// The names in the first row, and where in a row each column asked for stands; empty until it was read.
+    header: Vec<String>,
+    places: Vec<Option<usize>>,
     reader: Reader,
-    rest: &'a [u8],
     field: Vec<u8>,
     ends: Vec<usize>,
-    done: bool,
+    /// How far `field` and `ends` hold the row that is being read.
+    wrote: usize,
+    ended: usize,
+    /// The line on which that row starts, if any of it was read.
+    started: Option<u64>,
+    /// The first bytes, until there are enough to know a byte order mark.
+    head: Option<Vec<u8>>,
+    broken: bool,
 }
 
-impl<'a> Records<'a> {
-    fn new(bytes: &'a [u8]) -> Self {
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+impl<'a> TableReader<'a> {
+    /// A reader of these columns, as for [`read_table`].
+    #[must_use]
+    pub fn new(columns: &'a [&'a str], required: &'a [&'a str]) -> Self {
         Self {
+            columns,
+            required,
+            header: Vec::new(),
+            places: Vec::new(),
             reader: Reader::new(),
-            rest: bytes,
             field: vec![0; MAX_RECORD],
             ends: vec![0; MAX_COLUMNS],
-            done: false,
+            wrote: 0,
+            ended: 0,
+            started: None,
+            head: Some(Vec::new()),
+            broken: false,
         }
     }
 
-    fn cells(&self, ends: usize, line: u64) -> Result<(u64, Vec<String>), CellError> {
-        let mut cells = Vec::with_capacity(ends);
+    /// Hands on the rows that end in this piece, and what is wrong with others. False when nothing more can be read: the
+    /// taker said so, or the file is broken beyond the row.
+    pub fn feed(&mut self, bytes: &[u8], take: &mut impl FnMut(Result<Row, CellError>) -> bool) -> bool {
+        if let Some(mut head) = self.head.take() {
+            head.extend_from_slice(bytes);
+            if head.len() < BYTE_ORDER_MARK.len() {
+                self.head = Some(head);
+                return true;
+            }
+            return self.read(head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&head), take);
+        }
+        self.read(bytes, take)
+    }
+
+    /// Hands on the last row, if no line break ended it.
+    pub fn finish(&mut self, take: &mut impl FnMut(Result<Row, CellError>) -> bool) -> bool {
+        if let Some(head) = self.head.take()
+            && !self.read(&head, take)
+        {
+            return false;
+        }
+        if self.broken {
+            return false;
+        }
+        if self.started.is_some() && !self.record(&[], take).1 {
+            return false;
+        }
+        if self.header.is_empty() {
+            let reason = "the file is empty; the first line names the columns";
+            return take(Err(CellError::new(1, "", "no_header", reason)));
+        }
+        true
+    }
+
+    fn read(&mut self, mut bytes: &[u8], take: &mut impl FnMut(Result<Row, CellError>) -> bool) -> bool {
+        while !self.broken {
+            if self.started.is_none() {
+                // The reader skips empty lines before a row, so where a row starts is known by looking for them.
+                let mut line = self.reader.line();
+                while let Some((first, rest)) = bytes.split_first() {
+                    match first {
+                        b'\n' => line = line.saturating_add(1),
+                        b'\r' => {}
+                        _ => break,
+                    }
+                    bytes = rest;
+                }
+                self.reader.set_line(line);
+                if bytes.is_empty() {
+                    return true;
+                }
+                self.started = Some(line);
+            }
+            if bytes.is_empty() {
+                return true;
+            }
+            let (read, goes_on) = self.record(bytes, take);
+            if !goes_on {
+                self.broken = true;
+            }
+            bytes = bytes.get(read..).unwrap_or_default();
+        }
+        false
+    }
+
+    /// Reads on until the row ends or the bytes do; no bytes mean the end of the file. How much was read, and whether
+    /// to go on.
+    fn record(
+        &mut self,
+        bytes: &[u8],
+        take: &mut impl FnMut(Result<Row, CellError>) -> bool,
+    ) -> (usize, bool) {
+        let field = self.field.get_mut(self.wrote..).unwrap_or_default();
+        let ends = self.ends.get_mut(self.ended..).unwrap_or_default();
+        let (result, read, written, found) = self.reader.read_record(bytes, field, ends);
+        self.wrote = self.wrote.saturating_add(written);
+        self.ended = self.ended.saturating_add(found);
+        let line = self.started.unwrap_or(1);
+        let goes_on = match result {
+            ReadRecordResult::InputEmpty => true,
+            ReadRecordResult::Record => {
+                let cells = self.cells(line);
+                (self.wrote, self.ended, self.started) = (0, 0, None);
+                self.hand_on(line, cells, take)
+            }
+            ReadRecordResult::End => {
+                self.started = None;
+                true
+            }
+            ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {
+                let reason = "the row is too long; is a quotation mark not closed?";
+                take(Err(CellError::new(line, "", "row_too_long", reason)));
+                false
+            }
+        };
+        (read, goes_on)
+    }
+
+    fn hand_on(
+        &mut self,
+        line: u64,
+        cells: Result<Vec<String>, CellError>,
+        take: &mut impl FnMut(Result<Row, CellError>) -> bool,
+    ) -> bool {
+        let cells = match cells {
+            Ok(cells) => cells,
+            Err(error) => return take(Err(error)) && !self.header.is_empty(),
+        };
+        if self.header.is_empty() {
+            let mut errors = Vec::new();
+            self.places = places_of(&cells, self.columns, self.required, &mut errors);
+            self.header = cells;
+            let sound = errors.is_empty();
+            return errors.into_iter().all(|error| take(Err(error))) && sound;
+        }
+        if cells.len() == 1 && cells.iter().all(String::is_empty) {
+            return true;
+        }
+        if cells.len() != self.header.len() {
+            let reason = format!("has {} cells, the header {}", cells.len(), self.header.len());
+            return take(Err(CellError::new(line, "", "wrong_width", reason)));
+        }
+        let pick = |place: &Option<usize>| place.and_then(|at| cells.get(at)).cloned();
+        take(Ok(Row {
+            line,
+            cells: self
+                .places
+                .iter()
+                .map(|place| pick(place).unwrap_or_default())
+                .collect(),
+        }))
+    }
+
+    fn cells(&self, line: u64) -> Result<Vec<String>, CellError> {
+        let mut cells = Vec::with_capacity(self.ended);
         let mut start = 0;
-        for end in self.ends.iter().take(ends) {
+        for (n, end) in self.ends.iter().take(self.ended).enumerate() {
+            let column = self.header.get(n).map_or("", String::as_str);
             let cell = std::str::from_utf8(self.field.get(start..*end).unwrap_or_default())
-                .map_err(|_| CellError::new(line, "", "not_utf8", "is not UTF-8"))?;
+                .map_err(|_| CellError::new(line, column, "not_utf8", "is not UTF-8"))?;
             if cell.chars().any(char::is_control) {
                 let reason = "must not contain control characters or line breaks";
-                return Err(CellError::new(line, "", "control_character", reason));
+                return Err(CellError::new(line, column, "control_character", reason));
             }
             cells.push(cell.trim().to_owned());
             start = *end;
         }
-        Ok((line, cells))
-    }
-}
-
-impl Iterator for Records<'_> {
-    type Item = Result<(u64, Vec<String>), CellError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.done {
-            return None;
-        }
-        // The reader skips empty lines before a record, so where a record starts is known by looking for them.
-        let mut line = self.reader.line();
-        while let Some((first, rest)) = self.rest.split_first() {
-            match first {
-                b'\n' => line = line.saturating_add(1),
-                b'\r' => {}
-                _ => break,
-            }
-            self.rest = rest;
-        }
-        self.reader.set_line(line);
-        let (mut wrote, mut ended) = (0, 0);
-        loop {
-            let field = self.field.get_mut(wrote..).unwrap_or_default();
-            let ends = self.ends.get_mut(ended..).unwrap_or_default();
-            let (result, read, written, found) = self.reader.read_record(self.rest, field, ends);
-            self.rest = self.rest.get(read..).unwrap_or_default();
-            wrote = wrote.saturating_add(written);
-            ended = ended.saturating_add(found);
-            match result {
-                ReadRecordResult::InputEmpty => {}
-                ReadRecordResult::Record => return Some(self.cells(ended, line)),
-                ReadRecordResult::End => {
-                    self.done = true;
-                    return None;
-                }
-                ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {
-                    self.done = true;
-                    let reason = "the row is too long; is a quotation mark not closed?";
-                    return Some(Err(CellError::new(line, "", "row_too_long", reason)));
-                }
-            }
-        }
+        Ok(cells)
     }
 }
 
@@ -263,6 +345,25 @@ mod tests {
         #[test]
         fn no_file_panics_or_hangs(bytes in proptest::collection::vec(proptest::sample::select(b"a,b\"\r\n \xff1".to_vec()), 0..200)) {
             let _ = read_table(&bytes, &["a", "b"], &["a"], 100);
+        }
+
+        /// However a file is cut into pieces, it is the same table.
+        #[test]
+        fn a_file_in_pieces_is_the_file(
+            bytes in proptest::collection::vec(proptest::sample::select(b"a,b\"\r\n \xff1\xef\xbb\xbf".to_vec()), 0..60),
+            header in proptest::prelude::any::<bool>(), cut in 1..9usize,
+        ) {
+            let mut file = if header { b"a,b\n".to_vec() } else { Vec::new() };
+            file.extend(bytes);
+            let whole = read_table(&file, &["a", "b"], &["a"], 100);
+            let (mut rows, mut errors) = (Vec::new(), Vec::new());
+            let mut reader = TableReader::new(&["a", "b"], &["a"]);
+            let mut take = |row: Result<Row, CellError>| {
+                match row { Ok(row) => rows.push(row), Err(error) => errors.push(error) }
+                true
+            };
+            let _ = file.chunks(cut).all(|piece| reader.feed(piece, &mut take)) && reader.finish(&mut take);
+            proptest::prop_assert_eq!(whole, if errors.is_empty() { Ok(rows) } else { Err(errors) });
         }
     }
 }
