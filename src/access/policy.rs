@@ -129,7 +129,9 @@ pub async fn program_permit<A: Action>(
     unit_id: UnitId,
     today: NaiveDate,
 ) -> Result<Permit<A>, ApiError> {
-    let place = place_on(tx, unit_id, today).await?.ok_or_else(ApiError::not_found)?;
+    let place = place_on(tx, unit_id, today)
+        .await?
+        .ok_or_else(ApiError::not_found)?;
     Ok(Permit {
         actor,
         place,

@@ -141,7 +141,9 @@ pub async fn add_household(
     sent: &HouseholdSent,
 ) -> Result<Vec<Entry>, ApiError> {
     let row = insert_household(tx, permit, id, sent).await?;
-    Ok(row.map(|row| record(permit, &HouseholdView::from(row)).entries).unwrap_or_default())
+    Ok(row
+        .map(|row| record(permit, &HouseholdView::from(row)).entries)
+        .unwrap_or_default())
 }
 
 fn check_version(if_match: Option<&IfMatch>, version: i32) -> Result<(), ApiError> {

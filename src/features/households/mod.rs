@@ -16,8 +16,8 @@ mod rules;
 mod wire;
 
 pub use api::add_household;
-pub use wire::HouseholdSent;
 pub use queries::find_booths;
+pub use wire::HouseholdSent;
 
 /// The routes.
 pub fn routes(config: &mut ServiceConfig<'_>) {

@@ -94,20 +94,6 @@ struct KeyRow {
     id: VisitId,
 }
 
-/// Class of the advisory locks that keep lineages still while visits are counted along them: the recorder holds the
-/// state's shared, whoever moves a unit holds it alone.
-const LINEAGE_LOCK: i32 = 0x5341_0002;
-
-/// Keeps the lineages of these states as they are until the transaction ends.
-pub async fn hold_lineages(tx: &mut Tx, states: &[UnitId]) -> QueryResult<()> {
-    statement("SELECT count(pg_advisory_xact_lock_shared($1, s)) FROM unnest($2::int[]) AS s")
-        .bind::<Integer, _>(LINEAGE_LOCK)
-        .bind::<Array<Integer>, _>(states)
-        .execute(tx)
-        .await
-        .map(|_| ())
-}
-
 /// Where a booth lies for ever.
 #[derive(Clone, Copy, Debug, diesel::QueryableByName)]
 pub struct BoothRow {

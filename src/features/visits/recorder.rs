@@ -21,6 +21,7 @@ use super::wire::{Review, VisitSent};
 use crate::access::actions::VisitRecord;
 use crate::access::policy::{Ask, DatedPermit, permits_on_days};
 use crate::features::campaigns::{self, CampaignFacts};
+use crate::features::units::{Hold, hold_lineages};
 use crate::journal::{Actor, Counters, Digest, Entry, Tally, write};
 use crate::platform::clock::Clock;
 use crate::platform::db::{Db, Mode, Tx};
@@ -260,7 +261,7 @@ impl Desk {
     async fn write(&self, tx: &mut Tx, items: &[Item]) -> Result<Answers, ApiError> {
         let booths = self.booths(tx, items).await?;
         let states: BTreeSet<UnitId> = booths.values().map(|booth| booth.state_id).collect();
-        queries::hold_lineages(tx, &states.into_iter().collect::<Vec<_>>()).await?;
+        hold_lineages(tx, &states.into_iter().collect::<Vec<_>>(), Hold::Shared).await?;
         let campaigns = self.campaigns(tx, items).await?;
         let mut permits = permits(tx, items, &campaigns, self.clock.today()).await?;
         let households = households(tx, items, &booths).await?;

@@ -9,8 +9,9 @@ use crate::access::actions::{VisitCorrect, VisitCorrectOwn, VisitVoid};
 use crate::access::policy::{Ask, permit, permits_on_days};
 use crate::access::{Caller, Permit};
 use crate::features::campaigns::load_facts;
+use crate::features::units::{Hold, hold_lineages};
 use crate::features::visits::doors::move_counts;
-use crate::features::visits::queries::{VisitRow, hold_lineages, households, lock_visit, replace_visit};
+use crate::features::visits::queries::{VisitRow, households, lock_visit, replace_visit};
 use crate::features::visits::rules;
 use crate::features::visits::wire::{Flag, VisitPatch, VisitSent, VisitView, VoidSent};
 use crate::journal::{Digest, Entry, Record};
@@ -112,7 +113,7 @@ fn reply(row: VisitRow) -> Result<Reply, ApiError> {
 /// The visit if the caller may see it, locked, with the lineages of its state held still.
 async fn find_locked(tx: &mut Tx, caller: &Caller, id: VisitId) -> Result<VisitRow, ApiError> {
     let found = find(tx, caller, id).await?;
-    hold_lineages(tx, &[found.state_id]).await?;
+    hold_lineages(tx, &[found.state_id], Hold::Shared).await?;
     Ok(lock_visit(tx, (found.state_id, found.id)).await?)
 }
 
