@@ -1,0 +1,160 @@
+//! A lean HTTP/1.1 client with one kept-alive connection each, so that the load costs little beside what it measures.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use crate::world::World;
+
+pub struct Connection {
+    stream: TcpStream,
+    head: String,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    pub async fn open(address: SocketAddr, token: &str) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let head = format!("host: {address}\r\nauthorization: Bearer {token}\r\n");
+        Self {
+            stream,
+            head,
+            buffer: Vec::with_capacity(64 * 1024),
+        }
+    }
+
+    pub async fn get(&mut self, path: &str) -> (u16, Vec<u8>) {
+        let request = format!("GET {path} HTTP/1.1\r\n{}\r\n", self.head);
+        self.send(request.into_bytes()).await
+    }
+
+    pub async fn post(&mut self, path: &str, body: &str) -> (u16, Vec<u8>) {
+        let request = format!(
+            "POST {path} HTTP/1.1\r\n{}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            self.head,
+            body.len()
+        );
+        self.send(request.into_bytes()).await
+    }
+
+    async fn send(&mut self, request: Vec<u8>) -> (u16, Vec<u8>) {
+        self.stream.write_all(&request).await.unwrap();
+        self.buffer.clear();
+        loop {
+            if let Some(end) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") {
+                let head = String::from_utf8_lossy(&self.buffer[..end]).to_ascii_lowercase();
+                let status = head[9..12].parse().unwrap();
+                let length: usize = head
+                    .lines()
+                    .find_map(|line| line.strip_prefix("content-length: "))
+                    .map_or(0, |length| length.trim().parse().unwrap());
+                while self.buffer.len() < end + 4 + length {
+                    assert!(
+                        self.stream.read_buf(&mut self.buffer).await.unwrap() > 0,
+                        "cut off"
+                    );
+                }
+                return (status, self.buffer[end + 4..].to_vec());
+            }
+            assert!(
+                self.stream.read_buf(&mut self.buffer).await.unwrap() > 0,
+                "cut off"
+            );
+        }
+    }
+}
+
+fn visit(world: &World) -> String {
+    let booth = world.booths[rand::random::<u32>() as usize % world.booths.len()];
+    let day = 1 + rand::random::<u8>() % 24;
+    format!(
+        r#"{{"id":"{}","campaign_id":{},"booth_id":{booth},"visited_at":"2026-11-{day:02}T11:05:00+05:30","outcome":"met","people_met":2,"answers":{{"heard":true,"need":"road"}},"note":"The hand pump by the school is broken since June"}}"#,
+        Uuid::new_v4(),
+        world.campaign_id,
+    )
+}
+
+fn batch(world: &World, size: usize) -> String {
+    let visits: Vec<String> = (0..size).map(|_| visit(world)).collect();
+    format!("{{\"visits\":[{}]}}", visits.join(","))
+}
+
+/// Visits stored a second over so many connections, each request with so many.
+pub async fn visits(
+    address: SocketAddr,
+    world: &World,
+    connections: usize,
+    size: usize,
+    time: Duration,
+) -> f64 {
+    let stored = Arc::new(AtomicU64::new(0));
+    let started = Instant::now();
+    let work = (0..connections).map(|n| {
+        let (world, stored) = (world.clone(), stored.clone());
+        tokio::spawn(async move {
+            let mut client = Connection::open(address, &world.tokens[n % world.tokens.len()]).await;
+            while started.elapsed() < time {
+                if size == 1 {
+                    let (status, body) = client.post("/v1/visits", &visit(&world)).await;
+                    assert_eq!(status, 201, "{}", String::from_utf8_lossy(&body));
+                } else {
+                    let (status, body) = client.post("/v1/visits/batch", &batch(&world, size)).await;
+                    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
+                    let text = String::from_utf8_lossy(&body);
+                    assert_eq!(text.matches("\"created\"").count(), size, "{text}");
+                }
+                stored.fetch_add(size as u64, Ordering::Relaxed);
+            }
+        })
+    });
+    for task in work.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+    stored.load(Ordering::Relaxed) as f64 / started.elapsed().as_secs_f64()
+}
+
+/// Stores so many visits.
+pub async fn store(address: SocketAddr, world: &World, visits: i64) {
+    let left = Arc::new(AtomicI64::new(visits));
+    let work = (0..8).map(|n| {
+        let (world, left) = (world.clone(), left.clone());
+        tokio::spawn(async move {
+            let mut client = Connection::open(address, &world.tokens[n]).await;
+            while left.fetch_sub(500, Ordering::Relaxed) > 0 {
+                let (status, body) = client.post("/v1/visits/batch", &batch(&world, 500)).await;
+                assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
+            }
+        })
+    });
+    for task in work.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+}
+
+/// Goes on storing batches of 20 over 4 connections until told to stop, one every 20 ms each; how many visits a second that were.
+pub async fn trickle(address: SocketAddr, world: World, mut stop: oneshot::Receiver<()>) -> f64 {
+    let started = Instant::now();
+    let mut stored = 0u64;
+    let mut clients = Vec::new();
+    for n in 0..4 {
+        clients.push(Connection::open(address, &world.tokens[n]).await);
+    }
+    let mut beat = tokio::time::interval(Duration::from_millis(5));
+    for n in 0.. {
+        beat.tick().await;
+        if stop.try_recv() != Err(oneshot::error::TryRecvError::Empty) {
+            break;
+        }
+        let (status, _) = clients[n % 4].post("/v1/visits/batch", &batch(&world, 20)).await;
+        assert_eq!(status, 200);
+        stored += 20;
+    }
+    stored as f64 / started.elapsed().as_secs_f64()
+}
