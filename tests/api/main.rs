@@ -9,12 +9,14 @@
 
 mod support;
 
+mod architecture;
 mod campaigns;
 mod embedded;
 mod exactness;
 mod health;
 mod households;
 mod kills;
+mod migrations;
 mod sessions;
 mod totals;
 mod units;

@@ -6,27 +6,28 @@
 //! request by request, and a request that fails visit by visit. Since a resend is known by its id and digest, writing
 //! again is always safe, after a lost connection too.
 
+mod group;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::NaiveDate;
 use diesel::QueryResult;
 use quick_cache::sync::Cache;
 use tokio::sync::{mpsc, oneshot};
 
-use super::doors::{self, Lineages, charged};
-use super::queries::{self, BoothRow, VisitKey, VisitRow};
+use super::doors::{self, Lineages};
+use super::queries::{self, BoothRow, VisitRow};
 use super::rules::{self, Times};
-use super::wire::{Review, VisitSent};
-use crate::access::actions::VisitRecord;
-use crate::access::policy::{Ask, DatedPermit, permits_on_days};
+use super::wire::VisitSent;
 use crate::features::campaigns::{self, CampaignFacts};
 use crate::features::units::{Hold, hold_lineages};
-use crate::journal::{Actor, Counters, Digest, Entry, Tally, write};
+use crate::journal::{Actor, write};
 use crate::platform::clock::Clock;
 use crate::platform::db::{Db, Mode, Tx};
 use crate::platform::error::{ApiError, Code, Transient};
-use crate::platform::ids::{CampaignId, HouseholdId, UnitId};
+use crate::platform::ids::{CampaignId, UnitId};
+
+use group::{Item, Prospect, add_visits, entries, households, insert, judge, permits, settle};
 
 /// Groups written at the same time. Two keep the database busy while one waits for its commit to reach the disk.
 const LANES: usize = 2;
@@ -57,22 +58,6 @@ struct Job {
     actor: Actor,
     visits: Vec<VisitSent>,
     answer: oneshot::Sender<Result<Answers, ApiError>>,
-}
-
-/// One visit of a group with what can be told without the database.
-struct Item {
-    job: usize,
-    actor: Actor,
-    sent: VisitSent,
-    digest: Digest,
-    times: Times,
-}
-
-/// A visit that may be stored.
-struct Prospect {
-    item: usize,
-    row: VisitRow,
-    lineage: Vec<UnitId>,
 }
 
 /// The way in. Cheap to clone; the lanes end with the last one.
@@ -398,235 +383,4 @@ fn fail_all(error: ApiError, answers: &mut [Result<Answers, ApiError>]) {
             .take()
             .unwrap_or_else(|| ApiError::new(code, detail.clone())));
     }
-}
-
-async fn permits(
-    tx: &mut Tx,
-    items: &[Item],
-    campaigns: &HashMap<CampaignId, Arc<CampaignFacts>>,
-    today: NaiveDate,
-) -> QueryResult<Vec<Option<DatedPermit<VisitRecord>>>> {
-    let asks: Vec<Ask> = items
-        .iter()
-        .map(|item| Ask {
-            actor: item.actor,
-            booth_id: item.sent.booth_id,
-            day: campaigns
-                .get(&item.sent.campaign_id)
-                .map_or(item.times.received_day, |campaign| {
-                    rules::day_of(&item.times, campaign)
-                }),
-            at: item.times.visited_at,
-        })
-        .collect();
-    permits_on_days(tx, &asks, today).await
-}
-
-async fn households(
-    tx: &mut Tx,
-    items: &[Item],
-    booths: &HashMap<UnitId, BoothRow>,
-) -> QueryResult<BTreeSet<(UnitId, HouseholdId)>> {
-    let asked: BTreeSet<(UnitId, UnitId, HouseholdId)> = items
-        .iter()
-        .filter_map(|item| {
-            let booth = booths.get(&item.sent.booth_id)?;
-            Some((booth.state_id, booth.id, item.sent.household_id?))
-        })
-        .collect();
-    if asked.is_empty() {
-        return Ok(BTreeSet::new());
-    }
-    let found = queries::households(tx, &asked.into_iter().collect::<Vec<_>>()).await?;
-    Ok(found.into_iter().collect())
-}
-
-/// Whether a visit may be stored, and as what.
-fn judge(
-    at: usize,
-    item: &Item,
-    permit: Option<DatedPermit<VisitRecord>>,
-    campaign: Option<&Arc<CampaignFacts>>,
-    households: &BTreeSet<(UnitId, HouseholdId)>,
-) -> Result<Prospect, ApiError> {
-    let sent = &item.sent;
-    let permit = permit.ok_or_else(|| refuse(Code::OutsideScope, "/booth_id"))?;
-    let place = &permit.permit;
-    let campaign = campaign
-        .filter(|campaign| place.lineage().contains(&campaign.unit_id))
-        .ok_or_else(|| refuse(Code::UnknownCampaign, "/campaign_id"))?;
-    let question_version = rules::check(sent, campaign).map_err(ApiError::fields)?;
-    if let Some(household_id) = sent.household_id
-        && !households.contains(&(sent.booth_id, household_id))
-    {
-        return Err(refuse(Code::UnknownHousehold, "/household_id"));
-    }
-    let Some(worker_id) = item.actor.worker_id else {
-        return Err(refuse(Code::OutsideScope, "/booth_id"));
-    };
-    let flags = rules::flags_of(sent, &item.times, campaign, permit.held_on_day);
-    let json = |value: serde_json::Result<serde_json::Value>| value.map_err(ApiError::internal);
-    let row = VisitRow {
-        state_id: place.state_id(),
-        id: sent.id,
-        booth_id: sent.booth_id,
-        campaign_id: sent.campaign_id,
-        worker_id,
-        device_id: item.actor.device_id,
-        household_id: sent.household_id,
-        visited_at: sent.visited_at,
-        visited_on: rules::day_of(&item.times, campaign),
-        received_at: item.times.received_at,
-        outcome: sent.outcome.as_str().to_owned(),
-        channel: sent.channel.as_str().to_owned(),
-        people_met: sent.people_met,
-        support: sent.support,
-        issues: json(serde_json::to_value(&sent.issues))?,
-        answers: serde_json::Value::Object(sent.answers.clone()),
-        question_version,
-        note: sent.note.clone(),
-        lat: sent.location.map(|position| position.lat),
-        lon: sent.location.map(|position| position.lon),
-        accuracy_m: sent.location.and_then(|position| position.accuracy_m),
-        mock: sent.location.and_then(|position| position.mock),
-        duration_s: sent.duration_s,
-        flags: json(serde_json::to_value(&flags))?,
-        review: Review::Unreviewed.as_str().to_owned(),
-        version: 1,
-        sent_digest: item.digest.0.to_vec(),
-        changed_by: worker_id,
-        changed_at: item.times.received_at,
-        voided_at: None,
-        void_reason: None,
-    };
-    Ok(Prospect {
-        item: at,
-        row,
-        lineage: place.lineage().to_vec(),
-    })
-}
-
-fn refuse(code: Code, pointer: &str) -> ApiError {
-    ApiError::new(code, code.title()).with_field(pointer, code.as_str(), code.help())
-}
-
-/// Stores the prospects whose ids are free, the first of each id; tells for each whether it was stored.
-async fn insert(tx: &mut Tx, prospects: &[Prospect]) -> QueryResult<Vec<bool>> {
-    let mut first: BTreeMap<VisitKey, usize> = BTreeMap::new();
-    for (at, prospect) in prospects.iter().enumerate() {
-        first
-            .entry((prospect.row.state_id, prospect.row.id))
-            .or_insert(at);
-    }
-    let mut stored = vec![false; prospects.len()];
-    if first.is_empty() {
-        return Ok(stored);
-    }
-    let rows: Vec<&VisitRow> = first
-        .values()
-        .filter_map(|at| Some(&prospects.get(*at)?.row))
-        .collect();
-    for key in queries::insert_visits(tx, &rows).await? {
-        if let Some(slot) = first.get(&key).and_then(|at| stored.get_mut(*at)) {
-            *slot = true;
-        }
-    }
-    Ok(stored)
-}
-
-/// Answers what was not stored: a resend of what is stored is told so even where it would be refused today, since the
-/// phone only asks what became of it.
-async fn settle(
-    tx: &mut Tx,
-    items: &[Item],
-    booths: &HashMap<UnitId, BoothRow>,
-    answers: Vec<Option<Result<Recorded, ApiError>>>,
-) -> Result<Answers, ApiError> {
-    let open = |answer: &Option<Result<Recorded, ApiError>>| !matches!(answer, Some(Ok(_)));
-    let key_of = |item: &Item| Some((booths.get(&item.sent.booth_id)?.state_id, item.sent.id));
-    let keys: BTreeSet<VisitKey> = items
-        .iter()
-        .zip(&answers)
-        .filter(|(_, answer)| open(answer))
-        .filter_map(|(item, _)| key_of(item))
-        .collect();
-    let mut stored: HashMap<VisitKey, VisitRow> = HashMap::new();
-    if !keys.is_empty() {
-        for row in queries::find_visits(tx, &keys.into_iter().collect::<Vec<_>>()).await? {
-            stored.insert((row.state_id, row.id), row);
-        }
-    }
-    let settled = items.iter().zip(answers).map(|(item, answer)| {
-        let known = key_of(item).and_then(|key| stored.get(&key));
-        match (answer, known) {
-            (Some(Ok(recorded)), _) => Ok(recorded),
-            (_, Some(row)) if same(item, row) => Ok(Recorded::Duplicate(row.clone())),
-            (Some(Err(error)), _) => Err(error),
-            (None, Some(row)) => Ok(Recorded::Conflict(row.clone())),
-            (None, None) => Err(ApiError::internal("a visit was neither stored nor found")),
-        }
-    });
-    Ok(settled.collect())
-}
-
-fn same(item: &Item, row: &VisitRow) -> bool {
-    row.sent_digest == item.digest.0 && Some(row.worker_id) == item.actor.worker_id
-}
-
-fn add_visits(tallies: &mut Vec<Tally>, rows: &[&VisitRow], lineages: &Lineages, nation_id: UnitId) {
-    let mut sums: BTreeMap<(UnitId, CampaignId, NaiveDate), (UnitId, Counters)> = BTreeMap::new();
-    for row in rows {
-        let key = (row.booth_id, row.campaign_id, row.visited_on);
-        sums.entry(key).or_insert((row.state_id, Counters::default())).1 += rules::counters(row);
-    }
-    for tally in &mut *tallies {
-        let key = (tally.booth_id, tally.campaign_id, tally.day);
-        if let Some((_, counters)) = sums.remove(&key) {
-            tally.counters += counters;
-        }
-    }
-    for ((booth_id, campaign_id, day), (state_id, counters)) in sums {
-        let lineage = lineages.get(&(booth_id, day)).map_or(&[][..], Vec::as_slice);
-        tallies.push(Tally {
-            state_id,
-            booth_id,
-            campaign_id,
-            day,
-            unit_ids: charged(lineage, nation_id),
-            counters,
-        });
-    }
-}
-
-/// One entry for what a request stored in a state, at its booth, or at the state if it spans several.
-fn entries(items: &[Item], new: &[&Prospect]) -> Vec<(Actor, Entry)> {
-    let mut groups: BTreeMap<(usize, UnitId), Vec<&Prospect>> = BTreeMap::new();
-    for prospect in new {
-        let job = items.get(prospect.item).map_or(0, |item| item.job);
-        groups
-            .entry((job, prospect.row.state_id))
-            .or_default()
-            .push(prospect);
-    }
-    let entries = groups.into_iter().filter_map(|((_, state_id), prospects)| {
-        let first = prospects.first()?;
-        let actor = items.get(first.item)?.actor;
-        let one_booth = prospects.iter().all(|p| p.row.booth_id == first.row.booth_id);
-        let mut content = Vec::with_capacity(prospects.len() * 48);
-        for prospect in &prospects {
-            content.extend_from_slice(prospect.row.id.0.as_bytes());
-            content.extend_from_slice(&prospect.row.sent_digest);
-        }
-        let entry = Entry {
-            state_id,
-            unit_id: if one_booth { first.row.booth_id } else { state_id },
-            action: "visit.record",
-            subject: "visit",
-            subject_ids: Vec::new(),
-            subject_uuids: prospects.iter().map(|prospect| prospect.row.id.0).collect(),
-            digest: Digest::of_bytes(&content),
-        };
-        Some((actor, entry))
-    });
-    entries.collect()
 }
