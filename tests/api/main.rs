@@ -17,6 +17,7 @@ mod health;
 mod households;
 mod kills;
 mod migrations;
+mod openapi;
 mod sessions;
 mod totals;
 mod units;

@@ -1,0 +1,323 @@
+//! The contract: what is checked in is what is served, and its examples are true.
+
+use std::path::PathBuf;
+
+use sampark::access::Role;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::support::{Answer, Client, TestApp, World};
+
+/// Compares a written file with what the program says, or writes it where `SAMPARK_WRITE_DOCS` is set.
+pub fn compare(path: &str, wanted: &str) {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path);
+    #[expect(clippy::disallowed_methods, reason = "./dev openapi asks for the files to be written")]
+    let write = std::env::var_os("SAMPARK_WRITE_DOCS").is_some();
+    if write {
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, wanted).unwrap();
+    }
+    let held = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(held == wanted, "{path} is not what the program says: run ./dev openapi and look at the difference");
+}
+
+pub fn document() -> Value {
+    serde_json::from_str(&sampark::app::openapi_json()).unwrap()
+}
+
+/// An operation of the document.
+#[derive(Clone, Debug)]
+pub struct Operation {
+    pub method: String,
+    pub path: String,
+    pub id: String,
+    pub value: Value,
+}
+
+pub fn operations(document: &Value) -> Vec<Operation> {
+    let mut operations = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, value) in item.as_object().unwrap() {
+            operations.push(Operation {
+                method: method.to_uppercase(),
+                path: path.clone(),
+                id: value["operationId"].as_str().unwrap_or_else(|| panic!("{method} {path} has no operationId")).to_owned(),
+                value: value.clone(),
+            });
+        }
+    }
+    operations
+}
+
+#[test]
+fn written_openapi_document_is_what_is_served() {
+    compare("openapi/sampark.json", &sampark::app::openapi_json());
+}
+
+#[test]
+fn every_operation_says_what_it_is_and_what_can_go_wrong() {
+    let document = document();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+    for operation in operations(&document) {
+        let (id, value) = (&operation.id, &operation.value);
+        assert!(value["summary"].as_str().is_some_and(|summary| !summary.is_empty()), "{id} has no summary");
+        assert!(value["tags"].as_array().is_some_and(|tags| tags.len() == 1), "{id} has no tag");
+        assert!(value["security"].is_array(), "{id} does not say who may");
+        let responses = value["responses"].as_object().unwrap();
+        assert!(responses.keys().any(|status| status.starts_with('2')), "{id} has no success");
+        let open = value["security"] == json!([{}]) && operation.method == "GET";
+        assert!(open || responses.keys().any(|status| status.starts_with('4')), "{id} has no problem");
+    }
+}
+
+#[test]
+fn every_reference_leads_somewhere() {
+    fn walk(document: &Value, value: &Value) {
+        match value {
+            Value::Object(map) => {
+                if let Some(Value::String(target)) = map.get("$ref") {
+                    assert!(resolve(document, target).is_object(), "{target}");
+                }
+                map.values().for_each(|value| walk(document, value));
+            }
+            Value::Array(items) => items.iter().for_each(|value| walk(document, value)),
+            _ => {}
+        }
+    }
+    let document = document();
+    walk(&document, &document);
+}
+
+fn resolve<'a>(document: &'a Value, target: &str) -> &'a Value {
+    document.pointer(target.trim_start_matches('#')).unwrap_or_else(|| panic!("{target} leads nowhere"))
+}
+
+/// The example of a schema: its own, or put together from those of its parts.
+fn example(document: &Value, schema: &Value) -> Option<Value> {
+    if let Some(example) = schema.get("example") {
+        return Some(example.clone());
+    }
+    if let Some(example) = schema.get("examples").and_then(|examples| examples.get(0)) {
+        return Some(example.clone());
+    }
+    if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
+        return example(document, resolve(document, target));
+    }
+    if let Some(first) = schema.get("enum").and_then(|words| words.get(0)) {
+        return Some(first.clone());
+    }
+    if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
+        let mut object = Map::new();
+        for (name, property) in properties {
+            if let Some(value) = example(document, property) {
+                object.insert(name.clone(), value);
+            }
+        }
+        return Some(Value::Object(object));
+    }
+    if let Some(items) = schema.get("items") {
+        return example(document, items).map(|item| json!([item]));
+    }
+    None
+}
+
+/// What of a value does not fit a schema: types, required members, words, references.
+fn misfits(document: &Value, schema: &Value, value: &Value, at: &str, out: &mut Vec<String>) {
+    if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
+        return misfits(document, resolve(document, target), value, at, out);
+    }
+    for word in ["oneOf", "anyOf"] {
+        if let Some(options) = schema.get(word).and_then(Value::as_array) {
+            let fits = options.iter().any(|option| {
+                let mut found = Vec::new();
+                misfits(document, option, value, at, &mut found);
+                found.is_empty()
+            });
+            if !fits {
+                out.push(format!("{at} fits none of its kinds"));
+            }
+            return;
+        }
+    }
+    for part in schema.get("allOf").and_then(Value::as_array).into_iter().flatten() {
+        misfits(document, part, value, at, out);
+    }
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    let fits = |name: &str| name == kind || (name == "number" && kind == "integer");
+    let typed = match schema.get("type") {
+        Some(Value::String(name)) => fits(name),
+        Some(Value::Array(names)) => names.iter().any(|name| fits(name.as_str().unwrap())),
+        _ => true,
+    };
+    if !typed {
+        out.push(format!("{at} is {kind}, not {}", schema["type"]));
+    }
+    if let Some(words) = schema.get("enum").and_then(Value::as_array)
+        && !words.contains(value)
+    {
+        out.push(format!("{at} is {value}, none of {words:?}"));
+    }
+    if let (Some(properties), Value::Object(object)) = (schema.get("properties").and_then(Value::as_object), value) {
+        for name in schema.get("required").and_then(Value::as_array).into_iter().flatten() {
+            if !object.contains_key(name.as_str().unwrap()) {
+                out.push(format!("{at} lacks {name}"));
+            }
+        }
+        for (name, value) in object {
+            if let Some(property) = properties.get(name) {
+                misfits(document, property, value, &format!("{at}/{name}"), out);
+            } else if schema.get("allOf").is_none() && at.matches('/').count() < 9 && !properties.is_empty() {
+                out.push(format!("{at} has a member {name} that the document does not know"));
+            }
+        }
+    }
+    if let (Some(items), Value::Array(values)) = (schema.get("items"), value) {
+        for (n, value) in values.iter().enumerate() {
+            misfits(document, items, value, &format!("{at}/{n}"), out);
+        }
+    }
+}
+
+struct Scene {
+    app: TestApp,
+    world: World,
+    admin: Client,
+    worker_id: i32,
+    grant_id: i32,
+}
+
+/// The id that examples give to visits and households.
+const EXAMPLE_ID: &str = "01998f7e-58f5-7b21-a6a9-9c0ce5d5fd33";
+
+/// What the examples speak of: campaign 1, booth 14, a household, a visit, a worker with a grant.
+async fn scene() -> Scene {
+    let app = TestApp::start().await;
+    let world = World::build(&app).await;
+    assert_eq!(world.campaign("S1").await, 1);
+    let admin = world.actor(&app, Role::NationalAdmin, "IN").await.client;
+    let worker = world.actor(&app, Role::BoothWorker, "S1-B2").await;
+    let grant_id = world.grant(worker.worker_id, Role::BoothWorker, "S1-B3", "2026-11-01", None).await;
+    let household = json!({"booth_id": world.unit("S1-B1"), "label": "7"});
+    admin.put(&format!("/v1/households/{EXAMPLE_ID}"), household).await.expect(201);
+    Scene {
+        app,
+        world,
+        admin,
+        worker_id: worker.worker_id,
+        grant_id,
+    }
+}
+
+/// Operations whose examples cannot be sent as they stand, and why.
+const NOT_REPLAYED: [(&str, &str); 2] = [
+    ("issue_token", "a code is never known beforehand; tests/api/sessions.rs signs in"),
+    ("revoke_device", "wants a phone that is signed in; tests/api/sessions.rs revokes one"),
+];
+
+impl Scene {
+    /// Values of path parameters that depend on what was made.
+    fn parameter(&self, operation: &Operation, name: &str, example: Option<Value>) -> String {
+        let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        match (operation.path.as_str(), name) {
+            (path, "id") if path.starts_with("/v1/workers") => self.worker_id.to_string(),
+            (_, "grant_id") => self.grant_id.to_string(),
+            _ => text(example.unwrap_or_else(|| panic!("{} has no example of {name}", operation.id))),
+        }
+    }
+
+    async fn send(&self, document: &Value, operation: &Operation) -> Answer {
+        let mut path = operation.path.clone();
+        for parameter in operation.value["parameters"].as_array().into_iter().flatten() {
+            if parameter["in"] == "path" {
+                let name = parameter["name"].as_str().unwrap();
+                let known = parameter.get("example").cloned().or_else(|| example(document, &parameter["schema"]));
+                path = path.replace(&format!("{{{name}}}"), &self.parameter(operation, name, known));
+            }
+        }
+        let mut client = self.admin.clone();
+        if operation.method == "PATCH" {
+            let tag = client.get(&path).await.expect(200).header("etag").unwrap().to_owned();
+            client = client.header("If-Match", &tag);
+        }
+        let content = operation.value.pointer("/requestBody/content").and_then(Value::as_object);
+        let Some((kind, media)) = content.and_then(|content| content.iter().next()) else {
+            return client.send(&operation.method, &path, None).await;
+        };
+        let body = media.get("example").cloned().or_else(|| example(document, &media["schema"]));
+        let body = body.unwrap_or_else(|| panic!("{} has no example of its body", operation.id));
+        let bytes = match &body {
+            Value::String(text) => text.clone().into_bytes(),
+            other => other.to_string().into_bytes(),
+        };
+        client.send(&operation.method, &path, Some((kind, bytes))).await
+    }
+}
+
+#[actix_web::test]
+async fn every_example_is_true_and_every_answer_fits_its_schema() {
+    let document = document();
+    let s = scene().await;
+    // The visit that the others speak of comes first; signing out comes last.
+    let mut operations = operations(&document);
+    operations.sort_by_key(|operation| (operation.id == "log_out", operation.id != "record_visit", operation.method != "GET"));
+    let mut wrong = Vec::new();
+    for operation in operations {
+        if NOT_REPLAYED.iter().any(|(id, _)| *id == operation.id) {
+            continue;
+        }
+        let answer = s.send(&document, &operation).await;
+        if !(200..300).contains(&answer.status) {
+            wrong.push(format!("{}: {} {}", operation.id, answer.status, answer.text()));
+            continue;
+        }
+        let response = &operation.value["responses"][answer.status.to_string()];
+        if !response.is_object() {
+            wrong.push(format!("{}: {} is not in the document", operation.id, answer.status));
+        } else if let Some(schema) = response.pointer("/content/application~1json/schema") {
+            let mut found = Vec::new();
+            misfits(&document, schema, &answer.json, "", &mut found);
+            wrong.extend(found.into_iter().map(|misfit| format!("{}: {misfit}", operation.id)));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let _ = (&s.app, &s.world, Uuid::nil());
+}
+
+#[test]
+fn written_table_of_settings_is_what_the_program_reads() {
+    let mut text = String::from(
+        "# Configuration\n\nRead from the environment at start; a bad value is named and the program does not start.\n\n\
+         | variable | default | what it is |\n|---|---|---|\n",
+    );
+    for variable in sampark::platform::config::VARIABLES {
+        text.push_str(&format!("| `{}` | {} | {} |\n", variable.name, variable.default, variable.about));
+    }
+    compare("docs/configuration.md", &text);
+}
+
+#[test]
+fn written_table_of_roles_is_what_the_program_grants() {
+    use sampark::access::actions::ActionName;
+    let roles = Role::EVERY;
+    let mut text = String::from("# Roles\n\nA role is a set of actions. A grant is a worker, a role, a unit and a span of days; it reaches the unit and all below it\nin either tree.\n\n| action |");
+    for role in roles {
+        text.push_str(&format!(" {} |", role.as_str()));
+    }
+    text.push_str(&format!("\n|---|{}\n", ":-:|".repeat(roles.len())));
+    for action in ActionName::ALL {
+        text.push_str(&format!("| `{}` |", action.as_str()));
+        for role in roles {
+            text.push_str(if role.may(*action) { " yes |" } else { " |" });
+        }
+        text.push('\n');
+    }
+    compare("docs/roles.md", &text);
+}
