@@ -16,15 +16,17 @@ use futures_util::{SinkExt, Stream, StreamExt};
 use serde_json::json;
 
 use super::queries::import::{
-    COPY, Counts, STAGE, Touched, check, count_changes, find_moves, imported_units, moved_units, read_errors,
-    renew_statistics, resolve, states_of_file, states_of_moves, store_changes, store_moves, store_new,
-    wait_for_turn,
+    COPY, Counts, STAGE, Touched, check, count_changes, find_moves, find_nation, imported_units, moved_units,
+    read_errors, renew_statistics, resolve, states_of_file, states_of_moves, store_changes, store_moves,
+    store_new, wait_for_turn,
 };
 use super::queries::lineages::{Hold, hold_lineages};
 use super::wire::UnitImportView;
 use crate::access::Scope;
 use crate::access::actions::UnitImport;
-use crate::journal::{Digest, Entry, Record};
+use crate::access::policy::program_scope;
+use crate::journal::{Actor, Digest, Entry, Record};
+use crate::platform::clock::Clock;
 use crate::platform::csv::{CellError, TableReader};
 use crate::platform::db::{Db, Mode, Tx, staging_error};
 use crate::platform::error::{ApiError, Code, OnConstraint};
@@ -50,6 +52,22 @@ pub struct Import {
     pub dry_run: bool,
     /// The Idempotency-Key, and the request that it came with but for its body.
     pub key: Option<(String, String)>,
+}
+
+impl Import {
+    /// By the program itself, from its command line: everywhere.
+    ///
+    /// # Errors
+    /// 503 when the database cannot be had.
+    pub async fn by_program(db: &Db, clock: &Clock, dry_run: bool) -> Result<Self, ApiError> {
+        let nation = db.read(async |tx| Ok(find_nation(tx).await?)).await?;
+        Ok(Self {
+            scope: program_scope(Actor::program(clock.now()), nation),
+            today: clock.today(),
+            dry_run,
+            key: None,
+        })
+    }
 }
 
 /// How far an import is.

@@ -291,6 +291,14 @@ struct IdRow {
     id: UnitId,
 }
 
+/// The nation, once it was imported.
+pub async fn find_nation(tx: &mut Tx) -> QueryResult<Option<UnitId>> {
+    let rows: Vec<IdRow> = statement("SELECT id FROM units WHERE level = 'nation'")
+        .load(tx)
+        .await?;
+    Ok(rows.into_iter().map(|row| row.id).next())
+}
+
 /// The stored states that the file touches.
 pub async fn states_of_file(tx: &mut Tx) -> QueryResult<Vec<UnitId>> {
     let rows: Vec<IdRow> = statement(
