@@ -9,7 +9,7 @@ use diesel_async::RunQueryDsl;
 
 use super::entry::{self, Actor, Entry};
 use super::tally::{self, Tally};
-use crate::platform::db::{Db, Mode, Tx};
+use crate::platform::db::{Db, Mode, Transaction, Tx};
 use crate::platform::error::{ApiError, Code, Transient};
 use crate::platform::idempotency::IdempotencyKey;
 use crate::platform::ids::WorkerId;
@@ -86,14 +86,38 @@ impl Db {
         };
         let at = actor.at;
         self.write(actor, async move |tx| {
-            if let Some(reply) = first_answer(tx, worker_id, &key).await? {
-                return Ok((reply, Record::nothing()));
-            }
-            let (reply, record) = work(tx).await?;
-            keep_answer(tx, worker_id, &key, &reply, at).await?;
-            Ok((reply, record))
+            answer_once(tx, worker_id, &key, at, &work).await
         })
         .await
+    }
+
+    /// The same in a transaction that was begun on staged tables ([`Db::begin_staged`]). Those are gone when it fails,
+    /// so it is run once.
+    ///
+    /// # Errors
+    /// As [`Db::write_once`].
+    pub async fn write_staged(
+        &self,
+        transaction: Transaction,
+        actor: &Actor,
+        key: Option<IdempotencyKey>,
+        work: impl AsyncFn(&mut Tx) -> Result<(Reply, Record), ApiError> + 'static,
+    ) -> Result<Reply, ApiError> {
+        let (db, actor) = (self.clone(), *actor);
+        let request_id = crate::platform::error::REQUEST_ID
+            .try_with(Clone::clone)
+            .unwrap_or_default();
+        let task = async move {
+            match (key, actor.worker_id) {
+                (Some(key), Some(worker_id)) => {
+                    let work = async |tx: &mut Tx| answer_once(tx, worker_id, &key, actor.at, &work).await;
+                    attempt_in(transaction, &db, &actor, &work).await
+                }
+                _ => attempt_in(transaction, &db, &actor, &work).await,
+            }
+        };
+        let task = crate::platform::error::REQUEST_ID.scope(request_id, task);
+        tokio::task::spawn_local(task).await.map_err(ApiError::internal)?
     }
 
     async fn write_in<T: 'static>(
@@ -127,7 +151,15 @@ async fn attempt<T>(
     actor: &Actor,
     work: &impl AsyncFn(&mut Tx) -> Result<(T, Record), ApiError>,
 ) -> Result<T, ApiError> {
-    let mut transaction = db.begin(mode).await?;
+    attempt_in(db.begin(mode).await?, db, actor, work).await
+}
+
+async fn attempt_in<T>(
+    mut transaction: Transaction,
+    db: &Db,
+    actor: &Actor,
+    work: &impl AsyncFn(&mut Tx) -> Result<(T, Record), ApiError>,
+) -> Result<T, ApiError> {
     let done = async {
         let (value, record) = work(transaction.tx()).await?;
         let entries: Vec<_> = record.entries.into_iter().map(|entry| (*actor, entry)).collect();
@@ -175,6 +207,22 @@ struct AnswerRow {
     etag: Option<String>,
     #[diesel(sql_type = Binary)]
     body: Vec<u8>,
+}
+
+/// The first answer under the key, or this one, kept.
+async fn answer_once(
+    tx: &mut Tx,
+    worker_id: WorkerId,
+    key: &IdempotencyKey,
+    at: chrono::DateTime<chrono::Utc>,
+    work: &impl AsyncFn(&mut Tx) -> Result<(Reply, Record), ApiError>,
+) -> Result<(Reply, Record), ApiError> {
+    if let Some(reply) = first_answer(tx, worker_id, key).await? {
+        return Ok((reply, Record::nothing()));
+    }
+    let (reply, record) = work(tx).await?;
+    keep_answer(tx, worker_id, key, &reply, at).await?;
+    Ok((reply, record))
 }
 
 async fn first_answer(

@@ -17,7 +17,7 @@ use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 
-use super::error::{ApiError, Transient};
+use super::error::{ApiError, Code, Transient};
 
 /// A connection inside a transaction. Queries take it first; they cannot open a transaction of their own.
 pub type Tx = AsyncPgConnection;
@@ -29,6 +29,10 @@ const CONNECT_WAIT: Duration = Duration::from_secs(2);
 /// What every connection is set to: no wait is without a bound.
 const SESSION: &str = "SET statement_timeout = '2s'; SET lock_timeout = '1s'; \
     SET idle_in_transaction_session_timeout = '5s'; SET timezone = 'UTC'; SET jit = off";
+
+/// The same where files are copied in, which takes as long as they do.
+const STAGING_SESSION: &str = "SET statement_timeout = '3600s'; SET lock_timeout = '1s'; \
+    SET idle_in_transaction_session_timeout = '60s'; SET timezone = 'UTC'; SET jit = off";
 
 /// The database. Cheap to clone.
 #[derive(Clone)]
@@ -224,7 +228,11 @@ impl Db {
         loop {
             let mut conn = self.pool.get().await.map_err(pool_error)?;
             match AnsiTransactionManager::begin_transaction_sql(&mut *conn, mode.begin()).await {
-                Ok(()) => return Ok(Transaction { conn: Some(conn) }),
+                Ok(()) => {
+                    return Ok(Transaction {
+                        conn: Some(Conn::Pooled(conn)),
+                    });
+                }
                 Err(error) => {
                     drop(Object::take(conn));
                     let error = ApiError::from(error);
@@ -235,6 +243,38 @@ impl Db {
                 }
             }
         }
+    }
+
+    /// Connects outside the pool, lets `stage` fill temporary tables there (COPY, which diesel has not), and begins a
+    /// transaction that sees them. The connection ends with the transaction, and the tables with it.
+    ///
+    /// # Errors
+    /// What `stage` answers, or 503 when the database cannot be had.
+    pub async fn begin_staged<T>(
+        &self,
+        mode: Mode,
+        stage: impl AsyncFnOnce(&tokio_postgres::Client) -> Result<T, ApiError>,
+    ) -> Result<(T, Transaction), ApiError> {
+        let url = self.url.clone();
+        let runtime = self.runtime.handle.clone();
+        let connecting = self.runtime.handle.spawn(async move {
+            let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await?;
+            runtime.spawn(connection);
+            client.batch_execute(STAGING_SESSION).await?;
+            Ok(client)
+        });
+        let client = tokio::time::timeout(CONNECT_WAIT, connecting)
+            .await
+            .map_err(|error| ApiError::unavailable("the database cannot be reached", error))?
+            .map_err(ApiError::internal)?
+            .map_err(staging_error)?;
+        let staged = stage(&client).await?;
+        let mut conn = AsyncPgConnection::try_from(client)
+            .await
+            .map_err(|error| ApiError::unavailable("the database cannot be reached", error))?;
+        AnsiTransactionManager::begin_transaction_sql(&mut conn, mode.begin()).await?;
+        let conn = Some(Conn::Own(Box::new(conn)));
+        Ok((staged, Transaction { conn }))
     }
 
     /// Runs `work` on a connection outside any transaction, for what cannot run inside one (VACUUM).
@@ -272,7 +312,12 @@ impl Db {
 
 /// An open transaction. Dropped without [`Transaction::commit`], it is rolled back and its connection thrown away.
 pub struct Transaction {
-    conn: Option<Object<AsyncPgConnection>>,
+    conn: Option<Conn>,
+}
+
+enum Conn {
+    Pooled(Object<AsyncPgConnection>),
+    Own(Box<AsyncPgConnection>),
 }
 
 impl std::fmt::Debug for Transaction {
@@ -288,9 +333,14 @@ impl Transaction {
         reason = "the connection leaves only in commit, rollback and drop, which end self"
     )]
     pub fn tx(&mut self) -> &mut Tx {
-        self.conn
+        match self
+            .conn
             .as_mut()
             .expect("an open transaction has its connection")
+        {
+            Conn::Pooled(conn) => conn,
+            Conn::Own(conn) => conn,
+        }
     }
 
     /// Commits. When the connection is lost meanwhile nobody knows whether it was committed: 503, and the client's
@@ -323,8 +373,8 @@ impl Transaction {
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        if let Some(conn) = self.conn.take() {
-            // Closing the connection makes the server roll back.
+        // Closing the connection makes the server roll back.
+        if let Some(Conn::Pooled(conn)) = self.conn.take() {
             drop(Object::take(conn));
         }
     }
@@ -345,5 +395,16 @@ fn pool_error(error: PoolError) -> ApiError {
             ApiError::unavailable("no connection to the database became free in time", error)
         }
         other => ApiError::unavailable("the database cannot be reached", other),
+    }
+}
+
+/// What the database says while a file is copied in.
+pub fn staging_error(error: tokio_postgres::Error) -> ApiError {
+    match error.as_db_error().map(tokio_postgres::error::DbError::code) {
+        Some(&tokio_postgres::error::SqlState::DISK_FULL) => {
+            ApiError::new(Code::StorageFull, "the database has no room left").with_retry_after(60)
+        }
+        Some(_) if !error.is_closed() => ApiError::internal(error),
+        _ => ApiError::unavailable("the database cannot be reached", error),
     }
 }

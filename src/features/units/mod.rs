@@ -15,13 +15,14 @@
 use utoipa_actix_web::service_config::ServiceConfig;
 
 mod api;
+pub mod import;
 mod queries;
 mod rules;
 mod wire;
 
 pub use queries::lineages::{Hold, LINEAGE_LOCK, hold_lineages};
 pub use rules::{Level, Tree};
-pub use wire::UnitView;
+pub use wire::{UnitImportView, UnitView};
 
 /// The routes.
 pub fn routes(config: &mut ServiceConfig<'_>) {
@@ -31,5 +32,6 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(api::get_unit)
         .service(api::update_unit)
         .service(api::place_unit)
-        .service(api::get_unit_lineage);
+        .service(api::get_unit_lineage)
+        .service(api::import::import_units);
 }
