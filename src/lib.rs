@@ -6,6 +6,7 @@
 //! * [`access`], second floor: who is calling and what he may do.
 //! * [`features`], upper floors: one folder a feature, request > api > rules > queries > row > wire.
 //! * [`app`]: the one builder of the application, used by `main` and by the tests.
+//! * [`demo`]: a made-up state, made by the features' own functions.
 //!
 //! A floor uses only floors below it; a feature uses only features named before it in `features/mod.rs`
 //! (tests/architecture.rs). ARCHITECTURE.md tells the journey of a visit through it.
@@ -14,6 +15,7 @@
 
 pub mod access;
 pub mod app;
+pub mod demo;
 pub mod features;
 pub mod journal;
 pub mod platform;

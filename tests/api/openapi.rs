@@ -11,14 +11,20 @@ use crate::support::{Answer, Client, TestApp, World};
 /// Compares a written file with what the program says, or writes it where `SAMPARK_WRITE_DOCS` is set.
 pub fn compare(path: &str, wanted: &str) {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path);
-    #[expect(clippy::disallowed_methods, reason = "./dev openapi asks for the files to be written")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "./dev openapi asks for the files to be written"
+    )]
     let write = std::env::var_os("SAMPARK_WRITE_DOCS").is_some();
     if write {
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(&file, wanted).unwrap();
     }
     let held = std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(held == wanted, "{path} is not what the program says: run ./dev openapi and look at the difference");
+    assert!(
+        held == wanted,
+        "{path} is not what the program says: run ./dev openapi and look at the difference"
+    );
 }
 
 pub fn document() -> Value {
@@ -41,7 +47,10 @@ pub fn operations(document: &Value) -> Vec<Operation> {
             operations.push(Operation {
                 method: method.to_uppercase(),
                 path: path.clone(),
-                id: value["operationId"].as_str().unwrap_or_else(|| panic!("{method} {path} has no operationId")).to_owned(),
+                id: value["operationId"]
+                    .as_str()
+                    .unwrap_or_else(|| panic!("{method} {path} has no operationId"))
+                    .to_owned(),
                 value: value.clone(),
             });
         }
@@ -60,13 +69,27 @@ fn every_operation_says_what_it_is_and_what_can_go_wrong() {
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     for operation in operations(&document) {
         let (id, value) = (&operation.id, &operation.value);
-        assert!(value["summary"].as_str().is_some_and(|summary| !summary.is_empty()), "{id} has no summary");
-        assert!(value["tags"].as_array().is_some_and(|tags| tags.len() == 1), "{id} has no tag");
+        assert!(
+            value["summary"]
+                .as_str()
+                .is_some_and(|summary| !summary.is_empty()),
+            "{id} has no summary"
+        );
+        assert!(
+            value["tags"].as_array().is_some_and(|tags| tags.len() == 1),
+            "{id} has no tag"
+        );
         assert!(value["security"].is_array(), "{id} does not say who may");
         let responses = value["responses"].as_object().unwrap();
-        assert!(responses.keys().any(|status| status.starts_with('2')), "{id} has no success");
+        assert!(
+            responses.keys().any(|status| status.starts_with('2')),
+            "{id} has no success"
+        );
         let open = value["security"] == json!([{}]) && operation.method == "GET";
-        assert!(open || responses.keys().any(|status| status.starts_with('4')), "{id} has no problem");
+        assert!(
+            open || responses.keys().any(|status| status.starts_with('4')),
+            "{id} has no problem"
+        );
     }
 }
 
@@ -89,7 +112,9 @@ fn every_reference_leads_somewhere() {
 }
 
 fn resolve<'a>(document: &'a Value, target: &str) -> &'a Value {
-    document.pointer(target.trim_start_matches('#')).unwrap_or_else(|| panic!("{target} leads nowhere"))
+    document
+        .pointer(target.trim_start_matches('#'))
+        .unwrap_or_else(|| panic!("{target} leads nowhere"))
 }
 
 /// The example of a schema: its own, or put together from those of its parts.
@@ -139,7 +164,12 @@ fn misfits(document: &Value, schema: &Value, value: &Value, at: &str, out: &mut 
             return;
         }
     }
-    for part in schema.get("allOf").and_then(Value::as_array).into_iter().flatten() {
+    for part in schema
+        .get("allOf")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
         misfits(document, part, value, at, out);
     }
     let kind = match value {
@@ -165,8 +195,15 @@ fn misfits(document: &Value, schema: &Value, value: &Value, at: &str, out: &mut 
     {
         out.push(format!("{at} is {value}, none of {words:?}"));
     }
-    if let (Some(properties), Value::Object(object)) = (schema.get("properties").and_then(Value::as_object), value) {
-        for name in schema.get("required").and_then(Value::as_array).into_iter().flatten() {
+    if let (Some(properties), Value::Object(object)) =
+        (schema.get("properties").and_then(Value::as_object), value)
+    {
+        for name in schema
+            .get("required")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
             if !object.contains_key(name.as_str().unwrap()) {
                 out.push(format!("{at} lacks {name}"));
             }
@@ -175,7 +212,9 @@ fn misfits(document: &Value, schema: &Value, value: &Value, at: &str, out: &mut 
             if let Some(property) = properties.get(name) {
                 misfits(document, property, value, &format!("{at}/{name}"), out);
             } else if schema.get("allOf").is_none() && at.matches('/').count() < 9 && !properties.is_empty() {
-                out.push(format!("{at} has a member {name} that the document does not know"));
+                out.push(format!(
+                    "{at} has a member {name} that the document does not know"
+                ));
             }
         }
     }
@@ -204,9 +243,14 @@ async fn scene() -> Scene {
     assert_eq!(world.campaign("S1").await, 1);
     let admin = world.actor(&app, Role::NationalAdmin, "IN").await.client;
     let worker = world.actor(&app, Role::BoothWorker, "S1-B2").await;
-    let grant_id = world.grant(worker.worker_id, Role::BoothWorker, "S1-B3", "2026-11-01", None).await;
+    let grant_id = world
+        .grant(worker.worker_id, Role::BoothWorker, "S1-B3", "2026-11-01", None)
+        .await;
     let household = json!({"booth_id": world.unit("S1-B1"), "label": "7"});
-    admin.put(&format!("/v1/households/{EXAMPLE_ID}"), household).await.expect(201);
+    admin
+        .put(&format!("/v1/households/{EXAMPLE_ID}"), household)
+        .await
+        .expect(201);
     Scene {
         app,
         world,
@@ -218,8 +262,14 @@ async fn scene() -> Scene {
 
 /// Operations whose examples cannot be sent as they stand, and why.
 const NOT_REPLAYED: [(&str, &str); 2] = [
-    ("issue_token", "a code is never known beforehand; tests/api/sessions.rs signs in"),
-    ("revoke_device", "wants a phone that is signed in; tests/api/sessions.rs revokes one"),
+    (
+        "issue_token",
+        "a code is never known beforehand; tests/api/sessions.rs signs in",
+    ),
+    (
+        "revoke_device",
+        "wants a phone that is signed in; tests/api/sessions.rs revokes one",
+    ),
 ];
 
 impl Scene {
@@ -238,20 +288,35 @@ impl Scene {
         for parameter in operation.value["parameters"].as_array().into_iter().flatten() {
             if parameter["in"] == "path" {
                 let name = parameter["name"].as_str().unwrap();
-                let known = parameter.get("example").cloned().or_else(|| example(document, &parameter["schema"]));
+                let known = parameter
+                    .get("example")
+                    .cloned()
+                    .or_else(|| example(document, &parameter["schema"]));
                 path = path.replace(&format!("{{{name}}}"), &self.parameter(operation, name, known));
             }
         }
         let mut client = self.admin.clone();
         if operation.method == "PATCH" {
-            let tag = client.get(&path).await.expect(200).header("etag").unwrap().to_owned();
+            let tag = client
+                .get(&path)
+                .await
+                .expect(200)
+                .header("etag")
+                .unwrap()
+                .to_owned();
             client = client.header("If-Match", &tag);
         }
-        let content = operation.value.pointer("/requestBody/content").and_then(Value::as_object);
+        let content = operation
+            .value
+            .pointer("/requestBody/content")
+            .and_then(Value::as_object);
         let Some((kind, media)) = content.and_then(|content| content.iter().next()) else {
             return client.send(&operation.method, &path, None).await;
         };
-        let body = media.get("example").cloned().or_else(|| example(document, &media["schema"]));
+        let body = media
+            .get("example")
+            .cloned()
+            .or_else(|| example(document, &media["schema"]));
         let body = body.unwrap_or_else(|| panic!("{} has no example of its body", operation.id));
         let bytes = match &body {
             Value::String(text) => text.clone().into_bytes(),
@@ -267,7 +332,13 @@ async fn every_example_is_true_and_every_answer_fits_its_schema() {
     let s = scene().await;
     // The visit that the others speak of comes first; signing out comes last.
     let mut operations = operations(&document);
-    operations.sort_by_key(|operation| (operation.id == "log_out", operation.id != "record_visit", operation.method != "GET"));
+    operations.sort_by_key(|operation| {
+        (
+            operation.id == "log_out",
+            operation.id != "record_visit",
+            operation.method != "GET",
+        )
+    });
     let mut wrong = Vec::new();
     for operation in operations {
         if NOT_REPLAYED.iter().any(|(id, _)| *id == operation.id) {
@@ -280,11 +351,18 @@ async fn every_example_is_true_and_every_answer_fits_its_schema() {
         }
         let response = &operation.value["responses"][answer.status.to_string()];
         if !response.is_object() {
-            wrong.push(format!("{}: {} is not in the document", operation.id, answer.status));
+            wrong.push(format!(
+                "{}: {} is not in the document",
+                operation.id, answer.status
+            ));
         } else if let Some(schema) = response.pointer("/content/application~1json/schema") {
             let mut found = Vec::new();
             misfits(&document, schema, &answer.json, "", &mut found);
-            wrong.extend(found.into_iter().map(|misfit| format!("{}: {misfit}", operation.id)));
+            wrong.extend(
+                found
+                    .into_iter()
+                    .map(|misfit| format!("{}: {misfit}", operation.id)),
+            );
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -298,7 +376,10 @@ fn written_table_of_settings_is_what_the_program_reads() {
          | variable | default | what it is |\n|---|---|---|\n",
     );
     for variable in sampark::platform::config::VARIABLES {
-        text.push_str(&format!("| `{}` | {} | {} |\n", variable.name, variable.default, variable.about));
+        text.push_str(&format!(
+            "| `{}` | {} | {} |\n",
+            variable.name, variable.default, variable.about
+        ));
     }
     compare("docs/configuration.md", &text);
 }
@@ -307,7 +388,9 @@ fn written_table_of_settings_is_what_the_program_reads() {
 fn written_table_of_roles_is_what_the_program_grants() {
     use sampark::access::actions::ActionName;
     let roles = Role::EVERY;
-    let mut text = String::from("# Roles\n\nA role is a set of actions. A grant is a worker, a role, a unit and a span of days; it reaches the unit and all below it\nin either tree.\n\n| action |");
+    let mut text = String::from(
+        "# Roles\n\nA role is a set of actions. A grant is a worker, a role, a unit and a span of days; it reaches the unit and all below it\nin either tree.\n\n| action |",
+    );
     for role in roles {
         text.push_str(&format!(" {} |", role.as_str()));
     }

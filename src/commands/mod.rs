@@ -1,0 +1,85 @@
+//! What each command does.
+
+mod database;
+mod import;
+mod serve;
+
+use sampark::access::tokens::KeyRing;
+use sampark::app;
+use sampark::features::sessions::{create_admin, issue_token};
+use sampark::platform::clock::Clock;
+use sampark::platform::config::Config;
+use sampark::platform::db::Db;
+use sampark::platform::{migrations, telemetry};
+
+use crate::{Command, Import};
+use database::Database;
+
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Runs a command to its end.
+pub async fn run(command: Command) -> Result<(), Failure> {
+    if matches!(command, Command::Openapi) {
+        return say_raw(&app::openapi_json());
+    }
+    let config = Config::from_env()?;
+    telemetry::init_logging(&config);
+    match command {
+        Command::Serve => serve::serve(config).await,
+        Command::Demo => serve::demo(config).await,
+        Command::Healthcheck => serve::check_health(config.listen).await,
+        other => with_database(config, other).await,
+    }
+}
+
+/// Commands that need the database for a moment: the one of a server that runs, or their own.
+async fn with_database(config: Config, command: Command) -> Result<(), Failure> {
+    let database = Database::share(&config).await?;
+    let migrated = migrations::run(&database.url).await?;
+    let clock = Clock::system(config.time_zone);
+    let db = Db::new(&database.url, 2)?;
+    let done = match command {
+        Command::Migrate => {
+            tracing::info!(applied = ?migrated.applied, "migrated");
+            Ok(())
+        }
+        Command::Import {
+            what: Import::Units { files, dry_run },
+        } => import::units(&db, &clock, &files, dry_run).await,
+        Command::Import {
+            what: Import::Workers { files, dry_run },
+        } => import::workers(&db, &clock, &config.phone_prefixes, &files, dry_run).await,
+        Command::CreateAdmin { phone, name } => match create_admin(&db, &clock, &phone, &name).await {
+            Ok(id) => say(&format!(
+                "worker {id} is national administrator and can sign in with {phone}"
+            )),
+            Err(error) => Err(error.into()),
+        },
+        Command::Token { phone } => {
+            let keys = KeyRing::load_or_make(&config.data_dir)?;
+            match issue_token(&db, &clock, &keys, &phone).await {
+                Ok(token) => say(&token),
+                Err(error) => Err(error.into()),
+            }
+        }
+        Command::Serve | Command::Demo | Command::Healthcheck | Command::Openapi => Ok(()),
+    };
+    drop(db);
+    database.close().await?;
+    done
+}
+
+/// A line on standard output.
+pub fn say(line: &str) -> Result<(), Failure> {
+    say_raw(&format!("{line}\n"))
+}
+
+fn say_raw(text: &str) -> Result<(), Failure> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    // A reader that has seen enough (head) is no failure.
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,96 @@
+//! Serving, and asking a server whether it is well.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::time::Duration;
+
+use sampark::access::tokens::KeyRing;
+use sampark::app::{self, State};
+use sampark::demo;
+use sampark::platform::clock::Clock;
+use sampark::platform::config::Config;
+use sampark::platform::migrations;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::database::Database;
+use super::{Failure, say};
+
+/// Serves until it is told to stop.
+pub async fn serve(config: Config) -> Result<(), Failure> {
+    let listener = TcpListener::bind(config.listen)?;
+    let database = Database::open(&config).await?;
+    let served = serve_on(config, &database.url, listener, None).await;
+    database.close().await?;
+    served
+}
+
+/// Makes the demo's state if the database is empty, then serves it.
+pub async fn demo(config: Config) -> Result<(), Failure> {
+    let listener = TcpListener::bind(config.listen)?;
+    let database = Database::open(&config).await?;
+    let served = async {
+        migrations::run(&database.url).await?;
+        let clock = Clock::system(config.time_zone);
+        let made = demo::make(&database.url, &clock).await?;
+        let text = demo::introduction(&made, listener.local_addr()?, &config);
+        serve_on(config, &database.url, listener, Some(text)).await
+    };
+    let served = served.await;
+    database.close().await?;
+    served
+}
+
+async fn serve_on(
+    config: Config,
+    url: &str,
+    listener: TcpListener,
+    greeting: Option<String>,
+) -> Result<(), Failure> {
+    let clock = Clock::system(config.time_zone);
+    let keys = KeyRing::load_or_make(&config.data_dir)?;
+    let address = listener.local_addr()?;
+    let state = State::new(config, url, clock, keys)?;
+    let running = app::start(&state, listener).await?;
+    tracing::info!("serving on http://{address}");
+    if let Some(greeting) = greeting {
+        say(&greeting)?;
+    }
+    running.until(asked_to_stop()).await?;
+    Ok(())
+}
+
+/// Ctrl-C or SIGTERM.
+async fn asked_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+/// Whether the server at this address says that it is ready.
+pub async fn check_health(listen: SocketAddr) -> Result<(), Failure> {
+    let ip = if listen.ip().is_unspecified() {
+        IpAddr::V4(Ipv4Addr::LOCALHOST)
+    } else {
+        listen.ip()
+    };
+    let asking = async {
+        let mut stream = tokio::net::TcpStream::connect((ip, listen.port())).await?;
+        stream
+            .write_all(b"GET /readyz HTTP/1.0\r\nhost: localhost\r\n\r\n")
+            .await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok::<_, std::io::Error>(answer)
+    };
+    let answer = tokio::time::timeout(Duration::from_secs(5), asking).await??;
+    let status = answer.split(' ').nth(1).unwrap_or("nothing");
+    if status == "200" {
+        Ok(())
+    } else {
+        Err(format!("not ready: the server answered {status}").into())
+    }
+}
