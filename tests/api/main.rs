@@ -9,6 +9,7 @@
 
 mod support;
 
+mod access_matrix;
 mod architecture;
 mod campaigns;
 mod embedded;

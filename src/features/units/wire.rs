@@ -119,6 +119,10 @@ impl UnitFilter {
 
 /// A new unit.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "code": "S1-B9", "level": "booth", "name": "Primary School, Rampur", "name_local": "प्राथमिक विद्यालय, रामपुर",
+    "parents": {"organisation": 6, "electorate": 11}, "electors": 900, "doors": 100
+}))]
 #[serde(deny_unknown_fields)]
 pub struct NewUnit {
     /// Unique in the whole installation: 1 to 64 letters, digits and `._/-`.

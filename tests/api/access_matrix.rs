@@ -1,0 +1,477 @@
+//! Who may do what: every operation of the document, by every role, at his own units and elsewhere.
+//!
+//! An operation without a row here fails the test. What must come out is computed from the roles' actions and the actions
+//! that the document names; the table that people read is written to docs/access-matrix.md.
+
+use std::collections::BTreeMap;
+
+use sampark::access::Role;
+use sampark::access::actions::ActionName;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::openapi::{Operation, compare, document, operations};
+use crate::support::{Actor, Answer, Client, TestApp, World};
+
+/// (role, a unit whose grant reaches booth S1-B1, one whose grant does not)
+const PLACES: [(Role, &str, Option<&str>); 8] = [
+    (Role::BoothWorker, "S1-B1", Some("S1-B2")),
+    (Role::MandalWorker, "S1-M1", Some("S1-M2")),
+    (Role::MandalCoordinator, "S1-M1", Some("S1-M2")),
+    (Role::DistrictCoordinator, "S1-D1", Some("S2-D1")),
+    (Role::ConstituencyCoordinator, "S1-AC1", Some("S1-AC2")),
+    (Role::StateAdmin, "S1", Some("S2")),
+    (Role::NationalAdmin, "IN", None),
+    (Role::Auditor, "S1-M1", Some("S1-M2")),
+];
+
+/// What is asked for: always about booth S1-B1 or what belongs to it.
+struct Ask {
+    method: &'static str,
+    path: String,
+    body: Option<(&'static str, String)>,
+    tag: Option<String>,
+}
+
+/// What an operation needs beyond its actions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// For everyone, signed in or not.
+    Open,
+    /// For whoever is signed in.
+    SignedIn,
+    /// At one unit: elsewhere it is as if it did not exist.
+    At,
+    /// A list: elsewhere it holds other things.
+    List,
+}
+
+struct Scene {
+    app: TestApp,
+    world: World,
+    admin: Client,
+    campaign: i32,
+    /// A worker on the roster of S1-B1.
+    worker_id: i32,
+    visit: String,
+    household: Uuid,
+    counter: std::cell::Cell<u32>,
+}
+
+impl Scene {
+    async fn build() -> Self {
+        let app = TestApp::start().await;
+        let world = World::build(&app).await;
+        let campaign = world.campaign("S1-B1").await;
+        let admin = world.actor(&app, Role::NationalAdmin, "IN").await.client;
+        let worker = world.actor(&app, Role::BoothWorker, "S1-B1").await;
+        let household = world.household("S1-B1").await;
+        let sent = crate::visits::visit(&world, campaign, "S1-B1");
+        worker.client.post("/v1/visits", sent.clone()).await.expect(201);
+        Self {
+            app,
+            world,
+            admin,
+            campaign,
+            worker_id: worker.worker_id,
+            visit: sent["id"].as_str().unwrap().to_owned(),
+            household,
+            counter: std::cell::Cell::new(0),
+        }
+    }
+
+    fn fresh(&self) -> u32 {
+        self.counter.set(self.counter.get() + 1);
+        self.counter.get()
+    }
+
+    async fn tag(&self, path: &str) -> Option<String> {
+        self.admin
+            .get(path)
+            .await
+            .expect(200)
+            .header("etag")
+            .map(str::to_owned)
+    }
+
+    /// The row of an operation: what it is, and a request that succeeds if it is allowed.
+    async fn row(&self, operation: &str, actor: Option<&Actor>) -> (Kind, Ask) {
+        let booth = self.world.unit("S1-B1");
+        let (campaign, worker, visit) = (self.campaign, self.worker_id, &self.visit);
+        let ask = |method, path: String| Ask {
+            method,
+            path,
+            body: None,
+            tag: None,
+        };
+        let with = |mut ask: Ask, body: Value| {
+            ask.body = Some(("application/json", body.to_string()));
+            ask
+        };
+        let csv = |path: &str, text: String| Ask {
+            body: Some(("text/csv", text)),
+            ..ask("POST", path.to_owned())
+        };
+        let n = self.fresh();
+        match operation {
+            "get_health" => (Kind::Open, ask("GET", "/healthz".into())),
+            "get_readiness" => (Kind::Open, ask("GET", "/readyz".into())),
+            "get_metrics" => (Kind::Open, ask("GET", "/metrics".into())),
+            "get_problem" => (Kind::Open, ask("GET", "/problems/not_found".into())),
+            "get_keys" => (Kind::Open, ask("GET", "/.well-known/jwks.json".into())),
+            "request_code" => (
+                Kind::Open,
+                with(
+                    ask("POST", "/v1/auth/otp".into()),
+                    json!({"phone": "+919999999999"}),
+                ),
+            ),
+            // Without a code nobody gets in; that with one he does is told in sessions.rs.
+            "issue_token" => (
+                Kind::Open,
+                with(
+                    ask("POST", "/v1/auth/token".into()),
+                    json!({"grant_type": "client_credentials"}),
+                ),
+            ),
+            "get_me" => (Kind::SignedIn, ask("GET", "/v1/me".into())),
+            "list_devices" => (Kind::SignedIn, ask("GET", "/v1/auth/devices".into())),
+            "log_out" => (Kind::SignedIn, ask("POST", "/v1/auth/logout".into())),
+            "revoke_device" => {
+                let device = actor.map_or(Uuid::nil(), |actor| actor.device_id);
+                (
+                    Kind::SignedIn,
+                    ask("DELETE", format!("/v1/auth/devices/{device}")),
+                )
+            }
+            "list_units" => (Kind::List, ask("GET", "/v1/units?limit=500".into())),
+            "create_unit" => {
+                let unit = json!({"code": format!("S1-K{n}"), "level": "shakti_kendra", "name": "Kendra",
+                                  "parents": {"organisation": self.world.unit("S1-M1")}});
+                (Kind::At, with(ask("POST", "/v1/units".into()), unit))
+            }
+            "get_unit" => (Kind::At, ask("GET", format!("/v1/units/{booth}"))),
+            "update_unit" => {
+                let path = format!("/v1/units/{booth}");
+                let tag = self.tag(&path).await;
+                (
+                    Kind::At,
+                    with(
+                        Ask {
+                            tag,
+                            ..ask("PATCH", path)
+                        },
+                        json!({"doors": n}),
+                    ),
+                )
+            }
+            "place_unit" => {
+                let body = json!({"tree": "organisation", "parent_id": self.world.unit("S1-M1"), "valid_from": "2027-01-01"});
+                (
+                    Kind::At,
+                    with(ask("POST", format!("/v1/units/{booth}/placements")), body),
+                )
+            }
+            "get_unit_lineage" => (Kind::At, ask("GET", format!("/v1/units/{booth}/lineage"))),
+            "import_units" => {
+                let text =
+                    format!("code,level,name,organisation_parent\nS1-I{n},shakti_kendra,Kendra,S1-M1\n");
+                (Kind::At, csv("/v1/imports/units", text))
+            }
+            "get_totals" => (Kind::At, ask("GET", format!("/v1/units/{booth}/totals"))),
+            "list_totals_children" => (Kind::At, ask("GET", format!("/v1/units/{booth}/totals/children"))),
+            "check_totals" => (Kind::At, ask("GET", format!("/v1/units/{booth}/totals/check"))),
+            "list_workers" => (Kind::List, ask("GET", "/v1/workers?limit=500".into())),
+            "create_worker" => {
+                let body = json!({"name": "Asha", "phone": format!("+9198{n:08}"), "unit_id": booth});
+                (Kind::At, with(ask("POST", "/v1/workers".into()), body))
+            }
+            "get_worker" => (Kind::At, ask("GET", format!("/v1/workers/{worker}"))),
+            "update_worker" => {
+                let path = format!("/v1/workers/{worker}");
+                let tag = self.tag(&path).await;
+                (
+                    Kind::At,
+                    with(
+                        Ask {
+                            tag,
+                            ..ask("PATCH", path)
+                        },
+                        json!({"name": format!("Asha {n}")}),
+                    ),
+                )
+            }
+            "create_grant" => {
+                let other = self.world.new_worker("S1-B1").await;
+                let body = json!({"role": "booth_worker", "unit_id": booth, "valid_from": "2026-11-23"});
+                (
+                    Kind::At,
+                    with(ask("POST", format!("/v1/workers/{other}/grants")), body),
+                )
+            }
+            "end_grant" => {
+                let other = self.world.new_worker("S1-B1").await;
+                let grant = self
+                    .world
+                    .grant(other, Role::BoothWorker, "S1-B1", "2026-11-01", None)
+                    .await;
+                (
+                    Kind::At,
+                    ask("DELETE", format!("/v1/workers/{other}/grants/{grant}")),
+                )
+            }
+            "import_workers" => {
+                let text = format!("phone,name,unit_code\n+9197{n:08},Asha,S1-B1\n");
+                (Kind::At, csv("/v1/imports/workers", text))
+            }
+            "list_campaigns" => (Kind::List, ask("GET", "/v1/campaigns?limit=500".into())),
+            "create_campaign" => {
+                let body = json!({"name": "Abhiyan", "unit_id": booth, "starts_on": "2026-11-01"});
+                (Kind::At, with(ask("POST", "/v1/campaigns".into()), body))
+            }
+            "get_campaign" => (Kind::At, ask("GET", format!("/v1/campaigns/{campaign}"))),
+            "update_campaign" => {
+                let path = format!("/v1/campaigns/{campaign}");
+                let tag = self.tag(&path).await;
+                (
+                    Kind::At,
+                    with(
+                        Ask {
+                            tag,
+                            ..ask("PATCH", path)
+                        },
+                        json!({"name": format!("Abhiyan {n}")}),
+                    ),
+                )
+            }
+            "list_households" => (Kind::At, ask("GET", format!("/v1/booths/{booth}/households"))),
+            "put_household" => {
+                let body = json!({"booth_id": booth, "label": format!("{n}")});
+                (
+                    Kind::At,
+                    with(ask("PUT", format!("/v1/households/{}", self.household)), body),
+                )
+            }
+            "record_visit" => {
+                let body = crate::visits::visit(&self.world, campaign, "S1-B1");
+                (Kind::At, with(ask("POST", "/v1/visits".into()), body))
+            }
+            "record_visits" => {
+                let visit = crate::visits::visit(&self.world, campaign, "S1-B1");
+                (
+                    Kind::List,
+                    with(ask("POST", "/v1/visits/batch".into()), json!({"visits": [visit]})),
+                )
+            }
+            "list_visits" => (Kind::List, ask("GET", "/v1/visits?limit=500".into())),
+            "export_visits" => (Kind::List, ask("GET", "/v1/visits/export?format=ndjson".into())),
+            "get_visit" => (Kind::At, ask("GET", format!("/v1/visits/{visit}"))),
+            "list_visit_versions" => (Kind::At, ask("GET", format!("/v1/visits/{visit}/versions"))),
+            "correct_visit" => {
+                let path = format!("/v1/visits/{visit}");
+                let tag = self.tag(&path).await;
+                (
+                    Kind::At,
+                    with(
+                        Ask {
+                            tag,
+                            ..ask("PATCH", path)
+                        },
+                        json!({"people_met": n % 900}),
+                    ),
+                )
+            }
+            "void_visit" => {
+                let sent = crate::visits::visit(&self.world, campaign, "S1-B1");
+                self.admin.post("/v1/visits", sent.clone()).await.expect(201);
+                let path = format!("/v1/visits/{}/void", sent["id"].as_str().unwrap());
+                (Kind::At, with(ask("POST", path), json!({"reason": "Mistake"})))
+            }
+            other => panic!("the operation {other} has no row in tests/api/access_matrix.rs: add one"),
+        }
+    }
+
+    async fn send(&self, client: &Client, ask: &Ask) -> Answer {
+        let client = match &ask.tag {
+            Some(tag) => client.header("If-Match", tag),
+            None => client.clone(),
+        };
+        let body = ask
+            .body
+            .as_ref()
+            .map(|(kind, text)| (*kind, text.clone().into_bytes()));
+        client.send(ask.method, &ask.path, body).await
+    }
+
+    /// Whether an answer to a list holds what belongs to booth S1-B1.
+    fn holds_ours(&self, operation: &str, answer: &Answer) -> bool {
+        let wanted = match operation {
+            "list_units" => format!("\"id\":{},", self.world.unit("S1-B1")),
+            "list_workers" => format!("\"id\":{},", self.worker_id),
+            "list_campaigns" => format!("\"id\":{},", self.campaign),
+            "record_visits" => "\"created\"".to_owned(),
+            _ => self.visit.clone(),
+        };
+        answer.text().contains(&wanted)
+    }
+}
+
+/// The actions, one of which an operation needs where the visit, if it speaks of one, is somebody else's.
+fn needed(operation: &Operation) -> Vec<ActionName> {
+    let named = operation.value["security"][0]["bearer"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    let actions = ActionName::ALL
+        .iter()
+        .copied()
+        .filter(|action| named.contains(&json!(action.as_str())));
+    actions
+        .filter(|action| !action.as_str().ends_with("_own"))
+        .collect()
+}
+
+/// Lists of one's own are for everyone who may have something of his own.
+fn has_own(operation: &Operation, role: Role) -> bool {
+    operation.id == "list_visits" && role.may(ActionName::VisitReadOwn)
+}
+
+#[actix_web::test]
+async fn written_matrix_is_what_the_program_does() {
+    let s = Scene::build().await;
+    let mut actors = BTreeMap::new();
+    for (role, own, other) in PLACES {
+        actors.insert((role.as_str(), "own"), s.world.actor(&s.app, role, own).await);
+        if let Some(other) = other {
+            actors.insert((role.as_str(), "other"), s.world.actor(&s.app, role, other).await);
+        }
+    }
+    let ended = s.world.worker(&s.app, "S1-B1").await;
+    s.world
+        .grant(
+            ended.worker_id,
+            Role::StateAdmin,
+            "S1",
+            "2020-01-01",
+            Some("2026-10-31"),
+        )
+        .await;
+    let none = s.world.worker(&s.app, "S1-B1").await;
+    let inactive = s.world.actor(&s.app, Role::NationalAdmin, "IN").await;
+    s.world
+        .db
+        .execute(
+            "UPDATE workers SET active = false WHERE id = $1",
+            &[&inactive.worker_id],
+        )
+        .await
+        .unwrap();
+    let mut table = String::from(
+        "# Who may do what\n\nStatus of the answer for each role at a unit of its own, and, after the stroke, at one that is not: 2xx done, `empty` a list without\n\
+         what lies outside, 403 may see but not do, 404 and 422 as if it did not exist. Visits here are somebody else's.\n\n| operation | needs |",
+    );
+    for (role, ..) in PLACES {
+        table.push_str(&format!(" {} |", role.as_str()));
+    }
+    table.push_str(&format!(
+        " ended or no grant |\n|---|---|{}:-:|\n",
+        ":-:|".repeat(PLACES.len())
+    ));
+    let mut wrong = Vec::new();
+    for operation in operations(&document()) {
+        let actions = needed(&operation);
+        let names: Vec<&str> = actions.iter().map(|action| action.as_str()).collect();
+        table.push_str(&format!(
+            "| `{} {}` | {} |",
+            operation.method,
+            operation.path,
+            names.join(", ")
+        ));
+        for (role, ..) in PLACES {
+            let mut cells = Vec::new();
+            for place in ["own", "other"] {
+                let Some(actor) = actors.get(&(role.as_str(), place)) else {
+                    continue;
+                };
+                // Signing out ends the session: each time another one.
+                let actor = s.world.sign_in(&s.app, actor.worker_id).await;
+                let (kind, ask) = s.row(&operation.id, Some(&actor)).await;
+                let answer = s.send(&actor.client, &ask).await;
+                let may = actions.iter().any(|action| role.may(*action));
+                let done = (200..300).contains(&answer.status);
+                let (right, cell) = match kind {
+                    Kind::Open => (
+                        answer.status < 400 || operation.id == "issue_token",
+                        answer.status.to_string(),
+                    ),
+                    Kind::SignedIn => (done, answer.status.to_string()),
+                    Kind::At if may && place == "own" => (done, answer.status.to_string()),
+                    Kind::At => (
+                        [403, 404, 422].contains(&answer.status),
+                        answer.status.to_string(),
+                    ),
+                    Kind::List if may || has_own(&operation, role) || operation.id == "record_visits" => {
+                        let ours = s.holds_ours(&operation.id, &answer);
+                        let cell = if ours {
+                            answer.status.to_string()
+                        } else {
+                            "empty".to_owned()
+                        };
+                        (answer.status == 200 && ours == (may && place == "own"), cell)
+                    }
+                    Kind::List => (answer.status == 403, answer.status.to_string()),
+                };
+                if !right {
+                    wrong.push(format!(
+                        "{} by {} ({place}): {} {}",
+                        operation.id,
+                        role.as_str(),
+                        answer.status,
+                        answer.text()
+                    ));
+                }
+                cells.push(cell);
+            }
+            table.push_str(&format!(" {} |", cells.join(" / ")));
+        }
+        let mut cells = Vec::new();
+        for actor in [&ended, &none] {
+            let actor = s.world.sign_in(&s.app, actor.worker_id).await;
+            let (kind, ask) = s.row(&operation.id, Some(&actor)).await;
+            let answer = s.send(&actor.client, &ask).await;
+            let right = match kind {
+                Kind::Open | Kind::SignedIn => answer.status < 401,
+                Kind::At => [403, 404, 422].contains(&answer.status),
+                Kind::List => answer.status == 403 || !s.holds_ours(&operation.id, &answer),
+            };
+            if !right {
+                wrong.push(format!(
+                    "{} without a grant: {} {}",
+                    operation.id,
+                    answer.status,
+                    answer.text()
+                ));
+            }
+            cells.push(answer.status.to_string());
+        }
+        cells.dedup();
+        table.push_str(&format!(" {} |\n", cells.join(" / ")));
+        for (who, client) in [
+            ("somebody inactive", &inactive.client),
+            ("nobody", &s.app.anonymous()),
+        ] {
+            let (kind, ask) = s.row(&operation.id, None).await;
+            let answer = s.send(client, &ask).await;
+            if kind != Kind::Open && answer.status != 401 {
+                wrong.push(format!(
+                    "{} by {who}: {} {}",
+                    operation.id,
+                    answer.status,
+                    answer.text()
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    compare("docs/access-matrix.md", &table);
+}
