@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::access::Access;
 use crate::access::tokens::KeyRing;
+use crate::docs;
 use crate::features;
 use crate::features::sessions::Sender;
 use crate::features::visits::Recorder;
@@ -130,6 +131,7 @@ pub fn build(
         .configure(features::routes)
         .into_app()
         .route("/openapi.json", web::get().to(serve_document))
+        .configure(docs::routes)
         .default_service(web::to(nothing_here))
 }
 

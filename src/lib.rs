@@ -6,6 +6,7 @@
 //! * [`access`], second floor: who is calling and what he may do.
 //! * [`features`], upper floors: one folder a feature, request > api > rules > queries > row > wire.
 //! * [`app`]: the one builder of the application, used by `main` and by the tests.
+//! * [`docs`]: the page at `/docs`.
 //! * [`demo`]: a made-up state, made by the features' own functions.
 //!
 //! A floor uses only floors below it; a feature uses only features named before it in `features/mod.rs`
@@ -16,6 +17,7 @@
 pub mod access;
 pub mod app;
 pub mod demo;
+pub mod docs;
 pub mod features;
 pub mod journal;
 pub mod platform;

@@ -24,3 +24,25 @@ async fn what_is_not_served_is_a_problem_document() {
     let refused = app.anonymous().delete("/healthz").await;
     assert_eq!((refused.status, refused.header("allow")), (405, Some("GET")));
 }
+
+#[actix_web::test]
+async fn the_docs_page_needs_nothing_from_elsewhere() {
+    let app = TestApp::start().await;
+    let page = app.anonymous().get("/docs").await.expect(200);
+    assert!(
+        page.header("content-security-policy")
+            .unwrap()
+            .contains("default-src 'none'")
+    );
+    let mut parts = 0;
+    for part in page.text().split('"').filter(|part| part.starts_with("/docs/")) {
+        let part = app.anonymous().get(part).await.expect(200);
+        assert!(!part.text().contains("http://") && !part.text().contains("https://"));
+        parts += 1;
+    }
+    assert_eq!(parts, 2);
+    assert!(
+        !page.text().contains("<script>") && !page.text().contains("style="),
+        "nothing inline"
+    );
+}
