@@ -13,6 +13,7 @@ mod campaigns;
 mod exactness;
 mod health;
 mod households;
+mod imports;
 mod kills;
 mod sessions;
 mod totals;
