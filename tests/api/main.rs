@@ -16,6 +16,7 @@ mod embedded;
 mod exactness;
 mod health;
 mod households;
+mod imports;
 mod kills;
 mod migrations;
 mod openapi;

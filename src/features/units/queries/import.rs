@@ -94,8 +94,7 @@ const RESOLVE: &str = "
 
 /// Finds what each row is about: its unit if it is stored, its parents, its state, whether it changes anything.
 pub async fn resolve(tx: &mut Tx) -> QueryResult<()> {
-    tx.batch_execute("SET LOCAL plan_cache_mode = force_custom_plan")
-        .await?;
+    tx.batch_execute("SET LOCAL work_mem = '32MB'").await?;
     tx.batch_execute(RESOLVE).await?;
     let (mut trees, mut levels, mut ranks) = (Vec::new(), Vec::new(), Vec::new());
     let (mut parents, mut reasons) = (Vec::new(), Vec::new());

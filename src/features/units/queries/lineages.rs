@@ -83,6 +83,8 @@ pub async fn settled_placement(
 
 /// Derives the lineages of units that have none, under parents that have theirs. The states must be held.
 pub async fn derive_lineages(tx: &mut Tx, units: &[(UnitId, Level)]) -> QueryResult<()> {
+    tx.batch_execute("CREATE TEMP TABLE lineages_fresh (LIKE lineages) ON COMMIT DROP")
+        .await?;
     for level in Level::ALL {
         let ids: Vec<UnitId> = units
             .iter()
@@ -93,11 +95,15 @@ pub async fn derive_lineages(tx: &mut Tx, units: &[(UnitId, Level)]) -> QueryRes
             derive_level(tx, &ids).await?;
         }
     }
-    Ok(())
+    tx.batch_execute("DROP TABLE lineages_fresh").await
 }
 
-// A unit's lineage changes on the days on which its own placements or its parents' lineages do.
+// A unit's lineage changes on the days on which its own placements or its parents' lineages do. How many units there are
+// decides on the plan; but what is planned anew each time must not include the checks of foreign keys, one for each row,
+// so it goes by way of a table that has none.
 async fn derive_level(tx: &mut Tx, ids: &[UnitId]) -> QueryResult<()> {
+    tx.batch_execute("SET LOCAL plan_cache_mode = force_custom_plan")
+        .await?;
     statement(
         "WITH touched AS (
              SELECT unnest($1::int[]) AS unit_id
@@ -120,16 +126,20 @@ async fn derive_level(tx: &mut Tx, ids: &[UnitId]) -> QueryResult<()> {
          ), compared AS (
              SELECT *, lag(unit_ids) OVER (PARTITION BY unit_id ORDER BY day) AS before FROM sets
          )
-         INSERT INTO lineages (unit_id, valid_from, valid_to, state_id, unit_ids)
+         INSERT INTO lineages_fresh (unit_id, valid_from, valid_to, state_id, unit_ids)
          SELECT c.unit_id, c.day, lead(c.day) OVER (PARTITION BY c.unit_id ORDER BY c.day), u.state_id, c.unit_ids
          FROM compared c JOIN units u ON u.id = c.unit_id
-         WHERE c.before IS DISTINCT FROM c.unit_ids
-         ORDER BY c.unit_id",
+         WHERE c.before IS DISTINCT FROM c.unit_ids",
     )
     .bind::<Array<Integer>, _>(ids)
     .execute(tx)
+    .await?;
+    tx.batch_execute(
+        "SET LOCAL plan_cache_mode = auto;
+         INSERT INTO lineages SELECT * FROM lineages_fresh ORDER BY unit_id;
+         TRUNCATE lineages_fresh",
+    )
     .await
-    .map(|_| ())
 }
 
 /// Moves units, derives the lineages of all that ever lay under them anew, and charges what was counted along the old
@@ -138,11 +148,8 @@ pub async fn move_units(tx: &mut Tx, moves: &[Move]) -> QueryResult<()> {
     if moves.is_empty() {
         return Ok(());
     }
-    tx.batch_execute(
-        "SET LOCAL plan_cache_mode = force_custom_plan;
-         CREATE TEMP TABLE lineages_before (LIKE lineages) ON COMMIT DROP",
-    )
-    .await?;
+    tx.batch_execute("CREATE TEMP TABLE lineages_before (LIKE lineages) ON COMMIT DROP")
+        .await?;
     let touched = set_lineages_aside(tx, moves).await?;
     replace_placements(tx, moves).await?;
     derive_lineages(tx, &touched).await?;
@@ -163,7 +170,8 @@ async fn set_lineages_aside(tx: &mut Tx, moves: &[Move]) -> QueryResult<Vec<(Uni
     ids.dedup();
     statement(
         "WITH gone AS (
-             DELETE FROM lineages l USING (SELECT DISTINCT unit_id FROM lineages WHERE unit_ids && $1) AS t
+             DELETE FROM lineages l
+             USING (SELECT DISTINCT b.unit_id FROM unnest($1::int[]) AS m JOIN lineages b ON b.unit_ids @> ARRAY[m]) AS t
              WHERE l.unit_id = t.unit_id RETURNING l.*
          )
          INSERT INTO lineages_before SELECT * FROM gone",
