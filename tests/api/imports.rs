@@ -6,8 +6,8 @@ use sampark::access::Role;
 use serde_json::{Value, json};
 
 use crate::exactness::assert_exact;
+use crate::moves::assert_lineages_follow_placements;
 use crate::support::{Actor, Answer, Client, TestApp, World};
-use crate::units::assert_lineages_follow_placements;
 
 const HEADER: &str =
     "code,level,name,name_local,organisation_parent,electorate_parent,electors,doors,lat,lon,valid_from\n";
