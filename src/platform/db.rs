@@ -273,7 +273,7 @@ impl Db {
             .await
             .map_err(|error| ApiError::unavailable("the database cannot be reached", error))?;
         AnsiTransactionManager::begin_transaction_sql(&mut conn, mode.begin()).await?;
-        let conn = Some(Conn::Own(Box::new(conn)));
+        let conn = Some(Conn::Own(conn));
         Ok((staged, Transaction { conn }))
     }
 
@@ -317,7 +317,7 @@ pub struct Transaction {
 
 enum Conn {
     Pooled(Object<AsyncPgConnection>),
-    Own(Box<AsyncPgConnection>),
+    Own(AsyncPgConnection),
 }
 
 impl std::fmt::Debug for Transaction {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use sampark::access::Role;
 use sampark::access::tokens::KeyRing;
@@ -81,8 +81,10 @@ impl Drop for Program {
 }
 
 /// Phones that upload until the program is killed, and what they have heard.
+#[derive(Clone)]
 struct Phones {
     tokens: Vec<String>,
+    enough: Arc<AtomicBool>,
     acknowledged: Arc<AtomicUsize>,
     heard: Arc<Notify>,
 }
@@ -166,6 +168,7 @@ async fn phones(world: &World, keys: &KeyRing, count: usize) -> Phones {
     }
     Phones {
         tokens,
+        enough: Arc::default(),
         acknowledged: Arc::default(),
         heard: Arc::default(),
     }
@@ -274,4 +277,109 @@ async fn a_server_told_to_stop_finishes_the_requests_in_flight() {
         .unwrap()
         .get(0);
     assert_eq!(unposted, 0, "it posts what is left before it ends");
+}
+
+/// Sends batch after batch until told to stop; what fails is sent again. Returns the ids that were acknowledged.
+async fn stubborn_phone(
+    address: SocketAddr,
+    token: String,
+    visit: impl Fn() -> Value,
+    phones: Phones,
+) -> Vec<String> {
+    let client = Client::new(address, Some(token));
+    let mut stored = Vec::new();
+    while !phones.enough.load(Ordering::SeqCst) {
+        let batch: Vec<Value> = (0..20).map(|_| visit()).collect();
+        let body = json!({ "visits": batch });
+        loop {
+            let answer = client
+                .try_post("/v1/visits/batch", &body)
+                .await
+                .expect("the server itself stays up");
+            if answer.status == 503 {
+                assert!(answer.header("retry-after").is_some());
+                tokio::task::yield_now().await;
+                continue;
+            }
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            for item in answer.json["results"].as_array().unwrap() {
+                assert!(
+                    item["status"] == "created" || item["status"] == "duplicate",
+                    "{item}"
+                );
+                stored.push(item["id"].as_str().unwrap().to_owned());
+            }
+            break;
+        }
+        phones.acknowledged.fetch_add(1, Ordering::SeqCst);
+        phones.heard.notify_one();
+    }
+    stored
+}
+
+#[actix_web::test]
+async fn a_postgresql_killed_under_load_is_back_without_a_restart_and_nothing_is_lost() {
+    let scratch = TestDatabase::create_empty().await;
+    let data_dir = scratch.scratch_file("data");
+    std::fs::create_dir_all(&data_dir).unwrap();
+    let keys = KeyRing::load_or_make(&data_dir).unwrap();
+    let mut program = Program::serve(&data_dir, None);
+    let url = std::fs::read_to_string(data_dir.join("database.url")).unwrap();
+    let (db, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
+        .await
+        .unwrap();
+    actix_web::rt::spawn(connection);
+    let world = World::build_in(db).await;
+    let (campaign, booth) = (world.campaign("IN").await, world.unit("S1-B1"));
+    let phones = phones(&world, &keys, 6).await;
+    let running = phones.tokens.iter().map(|token| {
+        let phone = stubborn_phone(
+            program.address,
+            token.clone(),
+            move || visit(campaign, booth),
+            phones.clone(),
+        );
+        actix_web::rt::spawn(phone)
+    });
+    let running: Vec<_> = running.collect();
+    let pid_file = data_dir.join("postgres/data/postmaster.pid");
+    for round in 0..6 {
+        phones.wait_for(3 + round * 5 % 11).await;
+        let pid = std::fs::read_to_string(&pid_file)
+            .unwrap()
+            .lines()
+            .next()
+            .unwrap()
+            .to_owned();
+        assert!(
+            Command::new("kill")
+                .args(["-9", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+    phones.wait_for(12).await;
+    phones.enough.store(true, Ordering::SeqCst);
+    let mut acknowledged = Vec::new();
+    for phone in running {
+        acknowledged.extend(phone.await.unwrap());
+    }
+    // The world's own connection died with the first kill.
+    let (db, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
+        .await
+        .unwrap();
+    actix_web::rt::spawn(connection);
+    let world = World { db, ..world };
+    check_whole(&world, acknowledged.len(), &url).await;
+    acknowledged.sort();
+    acknowledged.dedup();
+    let stored: i64 = world
+        .db
+        .query_one("SELECT count(*) FROM visits", &[])
+        .await
+        .unwrap()
+        .get(0);
+    assert_eq!(usize::try_from(stored).unwrap(), acknowledged.len());
+    assert!(program.stop());
 }

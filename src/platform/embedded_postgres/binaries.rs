@@ -11,8 +11,12 @@ use super::PostgresError;
 const OLDEST: u32 = 14;
 
 /// The folder of `initdb` and `postgres`: the one given, else of those in `PATH`, `pg_config`'s, Debian's and Homebrew's
-/// the newest.
-pub async fn find_binaries(given: Option<&Path>, path: Option<&OsStr>) -> Result<PathBuf, PostgresError> {
+/// the newest, or, where data exists, the version that made it.
+pub async fn find_binaries(
+    given: Option<&Path>,
+    path: Option<&OsStr>,
+    made_by: Option<u32>,
+) -> Result<PathBuf, PostgresError> {
     if let Some(given) = given {
         return match version_in(given).await {
             Some(version) if version >= OLDEST => Ok(given.to_owned()),
@@ -23,13 +27,16 @@ pub async fn find_binaries(given: Option<&Path>, path: Option<&OsStr>) -> Result
     for folder in candidates(path).await {
         if let Some(version) = version_in(&folder).await
             && version >= OLDEST
+            && made_by.is_none_or(|wanted| wanted == version)
             && best.as_ref().is_none_or(|(known, _)| version > *known)
         {
             best = Some((version, folder));
         }
     }
-    best.map(|(_, folder)| folder)
-        .ok_or(PostgresError::NotInstalled(how_to_install()))
+    best.map(|(_, folder)| folder).ok_or_else(|| match made_by {
+        Some(version) => PostgresError::OtherVersion(version),
+        None => PostgresError::NotInstalled(how_to_install()),
+    })
 }
 
 const fn how_to_install() -> &'static str {

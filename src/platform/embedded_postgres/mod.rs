@@ -24,6 +24,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_postgres::NoTls;
+use tokio_postgres::error::SqlState;
 
 use binaries::find_binaries;
 use place::Place;
@@ -62,6 +63,11 @@ pub enum PostgresError {
          folder of its programs in SAMPARK_PG_BIN"
     )]
     NotInstalled(&'static str),
+    #[error(
+        "the data was made by PostgreSQL {0}, which is not installed here: install that version, or dump the data with it and \
+         start afresh"
+    )]
+    OtherVersion(u32),
     #[error("another program is using the database in {}; stop it first", .0.display())]
     InUse(PathBuf),
     #[error("{what} failed: {detail}")]
@@ -79,7 +85,7 @@ fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> PostgresError {
     move |source| PostgresError::Io { what, source }
 }
 
-/// The running server. Dropped, it goes on until the program ends; [`EmbeddedPostgres::stop`] ends it in order.
+/// The running server. [`EmbeddedPostgres::stop`] ends it in order; dropped, it is stopped by its watcher.
 #[derive(Debug)]
 pub struct EmbeddedPostgres {
     port: u16,
@@ -108,16 +114,18 @@ impl EmbeddedPostgres {
     /// # Errors
     /// Why it cannot be started, and what to do about it.
     pub async fn start(options: Options) -> Result<Self, PostgresError> {
-        let bin = find_binaries(options.bin.as_deref(), options.path.as_deref()).await?;
         let place = Place::take(&options.dir)?;
-        let password = password(&place)?;
+        let made_by = std::fs::read_to_string(place.data().join("PG_VERSION"));
+        let made_by = made_by.ok().and_then(|version| version.trim().parse().ok());
+        let bin = find_binaries(options.bin.as_deref(), options.path.as_deref(), made_by).await?;
+        let password = password(&place, made_by.is_some())?;
         let mut settings = options.settings;
         if !options.durable {
             for name in ["fsync", "synchronous_commit", "full_page_writes"] {
                 settings.push((name.to_owned(), "off".to_owned()));
             }
         }
-        if !place.data().join("PG_VERSION").exists() {
+        if made_by.is_none() {
             initialise(&bin, &place, options.durable).await?;
         }
         end_leftover(&place.data()).await?;
@@ -177,12 +185,11 @@ impl EmbeddedPostgres {
     }
 }
 
-fn password(place: &Place) -> Result<String, PostgresError> {
+/// The password that the data was made with, or a new one for new data.
+fn password(place: &Place, made: bool) -> Result<String, PostgresError> {
     let path = place.password();
-    if let Ok(known) = std::fs::read_to_string(&path)
-        && !known.is_empty()
-    {
-        return Ok(known);
+    if made {
+        return std::fs::read_to_string(&path).map_err(io(format!("{} cannot be read", path.display())));
     }
     let bytes: [u8; 16] = rand::rng().random();
     let password: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -199,9 +206,17 @@ fn password(place: &Place) -> Result<String, PostgresError> {
     Ok(password)
 }
 
+/// A free port below those that outgoing connections are given, so that it is still free after a restart.
 fn free_port() -> Result<u16, PostgresError> {
-    let listener = TcpListener::bind("127.0.0.1:0").map_err(io("no free port"))?;
-    Ok(listener.local_addr().map_err(io("no free port"))?.port())
+    let mut tries = 100;
+    loop {
+        let port = rand::rng().random_range(20_000..32_000);
+        match TcpListener::bind(("127.0.0.1", port)) {
+            Ok(_) => return Ok(port),
+            Err(error) if tries == 0 => return Err(io("no free port")(error)),
+            Err(_) => tries -= 1,
+        }
+    }
 }
 
 /// A command of PostgreSQL, as the user that may run it.
@@ -309,13 +324,14 @@ async fn signal(pid: u32, name: &str) {
 const WATCHER: &str = r#"
 trap '' HUP INT TERM
 while read -r line; do :; done
-if { read -r pid < "$1/postmaster.pid"; } 2>/dev/null; then
-    if [ ! -d /proc/self ] || { tr '\0' ' ' < "/proc/$pid/cmdline"; } 2>/dev/null | grep -qF -- "$1"; then
-        kill -s INT "$pid" 2>/dev/null
-    fi
-fi
+ours() {
+    { read -r pid < "$1/postmaster.pid"; } 2>/dev/null || return 1
+    kill -0 "$pid" 2>/dev/null || return 1
+    [ ! -r /proc/self/cmdline ] || { tr '\0' ' ' < "/proc/$pid/cmdline"; } 2>/dev/null | grep -qF -- "$1"
+}
 tries=0
-while [ -e "$1/postmaster.pid" ] && [ "$tries" -lt 100 ]; do
+while ours "$1" && [ "$tries" -lt 150 ]; do
+    case $tries in 0) kill -s INT "$pid" 2>/dev/null ;; 100) kill -s QUIT "$pid" 2>/dev/null ;; esac
     sleep 0.1
     tries=$((tries + 1))
 done
@@ -343,25 +359,37 @@ impl Launch {
         let deadline = tokio::time::Instant::now() + START_WAIT;
         loop {
             let mut child = self.spawn()?;
-            let ended = loop {
-                match tokio_postgres::connect(&self.url(password), NoTls).await {
-                    Ok(_) => return Ok(child),
-                    Err(_) if tokio::time::Instant::now() > deadline => break true,
-                    Err(_) => {}
+            let refused = loop {
+                let tried = tokio_postgres::connect(&self.url(password), NoTls).await;
+                let Err(error) = tried else { return Ok(child) };
+                let ended = child.try_wait().map_err(io("the server cannot be waited for"))?;
+                if ended.is_some() {
+                    break None;
                 }
-                if child
-                    .try_wait()
-                    .map_err(io("the server cannot be waited for"))?
-                    .is_some()
-                {
-                    break false;
+                // While it recovers it says so, for as long as that takes.
+                let recovering = error.code() == Some(&SqlState::CANNOT_CONNECT_NOW);
+                let refused = error.code().is_some() && !recovering;
+                if refused || (!recovering && tokio::time::Instant::now() > deadline) {
+                    stop(&mut child).await;
+                    break Some(error);
                 }
                 tokio::time::sleep(Duration::from_millis(10)).await;
             };
+            if let Some(error) = refused {
+                return Err(PostgresError::Failed {
+                    what: "reaching the private PostgreSQL".to_owned(),
+                    detail: error.to_string(),
+                });
+            }
             let log = self.last_lines();
             // Backends of a server that was killed take a moment to let go of its shared memory.
-            let passing = log.contains("shared memory block") || log.contains("is another postmaster");
-            if ended || !passing || tokio::time::Instant::now() > deadline {
+            let passing = [
+                "shared memory block",
+                "is another postmaster",
+                "Address already in use",
+            ];
+            let passing = passing.iter().any(|reason| log.contains(reason));
+            if !passing || tokio::time::Instant::now() > deadline {
                 return Err(PostgresError::Failed {
                     what: "starting PostgreSQL".to_owned(),
                     detail: format!("its log ({}) ends with: {log}", self.log.display()),
@@ -383,6 +411,7 @@ impl Launch {
             std::fs::OpenOptions::new()
                 .create(true)
                 .append(true)
+                .mode(0o600)
                 .open(&self.log)
                 .map_err(io(format!("{} cannot be written", self.log.display())))
         };
@@ -394,6 +423,12 @@ impl Launch {
             ("port", port.as_str()),
             ("unix_socket_directories", ""),
             ("logging_collector", "off"),
+            // What fails is told to the program; the server's own log would repeat it with statements and rows, that is
+            // with phone numbers.
+            ("log_min_error_statement", "panic"),
+            ("log_error_verbosity", "terse"),
+            ("log_min_messages", "log"),
+            ("max_connections", "220"),
             ("timezone", "UTC"),
         ];
         let given = self
@@ -449,7 +484,7 @@ async fn supervise(
     loop {
         tokio::select! {
             told = &mut stopped => {
-                // A dropped handle is no order to stop: the server goes on until the program ends.
+                // A dropped handle closes the watcher's pipe: the server is stopped from there.
                 if told.is_err() {
                     let _ = child.wait().await;
                 } else {

@@ -10,6 +10,8 @@ use super::{PostgresError, io};
 
 /// Where a root program keeps what its unprivileged server cannot reach elsewhere.
 const SYSTEM_DIR: &str = "/var/lib/sampark";
+/// The file that says where the data is, if it is not here.
+const POINTER: &str = "location";
 /// Users that may run the server when the program runs as root, the first that exists.
 const USERS: [&str; 2] = ["postgres", "nobody"];
 
@@ -34,13 +36,12 @@ impl Place {
             TryLockError::WouldBlock => PostgresError::InUse(dir.clone()),
             TryLockError::Error(source) => io(format!("{} cannot be locked", path.display()))(source),
         })?;
-        // A file that we made is ours: that tells whether we are root without asking the system by unsafe means.
-        let we = lock.metadata().map_err(io("the lock cannot be read"))?.uid();
-        let owner = if we == 0 { Some(unprivileged()?) } else { None };
-        let root = match owner {
-            Some((uid, _)) if !reachable(&dir, uid) => elsewhere(&dir)?,
-            _ => dir,
+        let owner = if we_are_root(&dir)? {
+            Some(unprivileged()?)
+        } else {
+            None
         };
+        let root = root_of(dir, owner)?;
         let place = Self {
             root,
             owner,
@@ -87,6 +88,42 @@ impl Place {
         };
         chown(path, Some(uid), Some(gid)).map_err(io(format!("{} cannot be given away", path.display())))
     }
+}
+
+/// Where the data is, or shall be. A place once chosen stays: rights may change, and the data must not seem lost.
+fn root_of(dir: PathBuf, owner: Option<(u32, u32)>) -> Result<PathBuf, PostgresError> {
+    let pointer = dir.join(POINTER);
+    if let Ok(told) = std::fs::read_to_string(&pointer) {
+        let place = PathBuf::from(told.trim());
+        make(&place, 0o755)?;
+        return Ok(place);
+    }
+    match owner {
+        Some((uid, _)) if !reachable(&dir, uid) => {
+            if dir.join("data").exists() {
+                return Err(PostgresError::Failed {
+                    what: "starting PostgreSQL as root".to_owned(),
+                    detail: format!(
+                        "the data in {} cannot be reached by the unprivileged user that must run it; give others the \
+                         right to pass through the directories above it (chmod o+x)",
+                        dir.display()
+                    ),
+                });
+            }
+            elsewhere(&dir)
+        }
+        _ => Ok(dir),
+    }
+}
+
+/// A file that we make is ours: that tells whether we are root without asking the system by unsafe means.
+fn we_are_root(dir: &Path) -> Result<bool, PostgresError> {
+    let probe = dir.join(format!("probe.{}", std::process::id()));
+    let what = || format!("{} cannot be written", probe.display());
+    let made = File::create(&probe).map_err(io(what()))?;
+    let we = made.metadata().map_err(io(what()))?.uid();
+    std::fs::remove_file(&probe).map_err(io(what()))?;
+    Ok(we == 0)
 }
 
 fn make(dir: &Path, mode: u32) -> Result<(), PostgresError> {
@@ -137,7 +174,7 @@ fn elsewhere(dir: &Path) -> Result<PathBuf, PostgresError> {
     let place = Path::new(SYSTEM_DIR).join(name);
     make(Path::new(SYSTEM_DIR), 0o755)?;
     make(&place, 0o755)?;
-    let pointer = dir.join("location");
+    let pointer = dir.join(POINTER);
     let text = format!("{}\n", place.display());
     std::fs::write(&pointer, text).map_err(io(format!("{} cannot be written", pointer.display())))?;
     Ok(place)
