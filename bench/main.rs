@@ -8,6 +8,7 @@
     clippy::indexing_slicing,
     clippy::as_conversions,
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::disallowed_methods,
     missing_debug_implementations,
     reason = "a measuring tool, not the program: it stops at the first surprise and prints what it finds"

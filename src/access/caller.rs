@@ -81,7 +81,7 @@ impl Access {
     }
 
     /// Call after a change to grants, workers or sessions is committed: this process then believes nothing that it
-    /// read before. Other processes feel it within [`BELIEVED`].
+    /// read before. Other processes feel it within three seconds.
     pub fn forget(&self) {
         self.changes.fetch_add(1, Ordering::SeqCst);
     }

@@ -8,6 +8,7 @@ use diesel::sql_types::{Array, Integer};
 use diesel_async::RunQueryDsl;
 use rand::RngExt;
 use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -160,16 +161,20 @@ fn visit(
     let outcome = if met {
         "met"
     } else {
-        [
+        *[
             "not_home",
             "not_home",
             "refused",
             "locked",
             "moved",
             "inaccessible",
-        ][random.random_range(0..6)]
+        ]
+        .choose(random)
+        .unwrap_or(&"locked")
     };
-    let need = ["road", "water", "school", "power"][random.random_range(0..4)];
+    let need = *["road", "water", "school", "power"]
+        .choose(random)
+        .unwrap_or(&"road");
     let answers = if met {
         json!({"heard": random.random_bool(0.7), "need": need, "trust": random.random_range(1..=5)})
     } else {

@@ -1,6 +1,6 @@
 //! FIRST FLOOR: the journal that every write appends to, and the poster that carries it into the ledgers.
 //!
-//! * [`write`]: `Db::write` is the only way to write; it cannot end without a [`Record`] of what was done.
+//! * [`mod@write`]: `Db::write` is the only way to write; it cannot end without a [`Record`] of what was done.
 //! * [`entry`]: one entry for a whole write, with its RFC 6962 leaf hash.
 //! * [`tally`]: the change to the counts, one row per booth, campaign and day.
 //! * [`poster`]: numbers the entries and adds the tallies to the totals, in one transaction per state.

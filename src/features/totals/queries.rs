@@ -327,8 +327,7 @@ pub async fn children(
 
 // The recount knows nothing of ledgers, tallies or doors: it reads the visits alone. A booth counts for the unit on the
 // days on which the unit was in its lineage; a door counts on the day of its earliest live contact.
-const RECOUNT: &str = concat!(
-    "WITH f AS NOT MATERIALIZED (SELECT $1::int[] AS units, $2::int AS campaign_id, $3::date AS first, $4::date AS last),
+const RECOUNT: &str = "WITH f AS NOT MATERIALIZED (SELECT $1::int[] AS units, $2::int AS campaign_id, $3::date AS first, $4::date AS last),
           spans AS MATERIALIZED (
               SELECT l.unit_id AS booth_id, l.valid_from, l.valid_to
               FROM f, lineages l JOIN units b ON b.id = l.unit_id AND b.level = 'booth'
@@ -373,8 +372,7 @@ const RECOUNT: &str = concat!(
      FROM f, counted c JOIN spans s ON s.booth_id = c.booth_id AND s.valid_from <= c.day
                                    AND (s.valid_to IS NULL OR s.valid_to > c.day)
      WHERE c.day BETWEEN coalesce(f.first, c.day) AND coalesce(f.last, c.day)
-     GROUP BY c.campaign_id, c.day ORDER BY c.day, c.campaign_id"
-);
+     GROUP BY c.campaign_id, c.day ORDER BY c.day, c.campaign_id";
 
 /// The unit's figures counted anew from its visits.
 pub async fn recount(

@@ -1,7 +1,7 @@
 //! Units: the nodes of the organisation, their dated places in the two trees that share the booth, their lineages.
 //!
 //! Invariants:
-//! * The order of levels is never broken and no unit leaves its state ([`rules`]), so no cycle can be made.
+//! * The order of levels is never broken and no unit leaves its state (`rules`), so no cycle can be made.
 //! * A unit has at most one parent a tree and day. Its first placement holds since ever: every day has one lineage.
 //! * `lineages` is derived from the placements in the transaction that changes them, the units of a subtree level by level.
 //! * What was counted stays equal to a recount along the dated lineages: a move whose day has counted visits behind it

@@ -1,4 +1,4 @@
-//! Every statement about visits. Rows of other people are read with a [`Scope`] or a [`Permit`]; the recorder's rows
+//! Every statement about visits. Rows of other people are read with a `Scope` or a `Permit`; the recorder's rows
 //! carry the permit's place in themselves.
 
 use chrono::{DateTime, NaiveDate, Utc};

@@ -131,7 +131,7 @@ const fn door() -> Channel {
 }
 
 impl Validate for VisitSent {
-    /// Left to [`super::rules::check`], which knows the campaign: one answer then names all that is wrong.
+    /// Left to `rules::check`, which knows the campaign: one answer then names all that is wrong.
     fn validate(&self, _errors: &mut FieldErrors) {}
 }
 
