@@ -30,6 +30,11 @@ function example(schema, depth = 0) {
   const at = resolve(schema);
   if (at.example !== undefined) return at.example;
   if (at.enum) return at.enum[0];
+  for (const part of at.oneOf ?? at.anyOf ?? []) {
+    const found = resolve(part).type === "null" ? undefined : example(part, depth + 1);
+    if (found !== undefined) return found;
+  }
+  if (at.allOf) return Object.assign({}, ...at.allOf.map((part) => example(part, depth + 1)));
   if (at.properties) {
     const out = {};
     for (const [key, value] of Object.entries(at.properties)) {
@@ -59,18 +64,35 @@ function kind(schema) {
   return bounds.length ? `${named} (${bounds.join("; ")})` : named;
 }
 
-function fields(schema) {
+// What a value may hold: what stands behind references, lists and "null or this".
+function members(schema) {
   const at = resolve(schema);
-  if (!at.properties) return make("p", { class: "muted" }, kind(schema));
+  if (at.items) return members(at.items);
+  const parts = [...(at.allOf ?? []), ...(at.oneOf ?? []), ...(at.anyOf ?? [])].map(members);
+  const own = Object.entries(at.properties ?? {}).map(([name, property]) => [name, property, (at.required ?? []).includes(name)]);
+  return [...parts.flat(), ...own];
+}
+
+function fields(schema) {
+  const all = members(schema);
+  if (!all.length) return make("p", { class: "muted" }, kind(schema));
   const body = make("tbody");
-  for (const [name, property] of Object.entries(at.properties)) {
-    const needed = (at.required ?? []).includes(name) ? " *" : "";
-    const about = property.description ?? resolve(property).description ?? "";
-    body.append(make("tr", {}, make("td", {}, make("code", {}, name), needed), make("td", {}, kind(property)), make("td", {}, about)));
+  for (const [name, property, needed] of all) {
+    const about = make("td", {}, property.description ?? resolve(property).description ?? "");
+    if (members(property).length) {
+      // Filled when it is opened, so that what holds itself has an end.
+      const inner = make("details", {}, make("summary", {}, `members of ${name}`));
+      inner.addEventListener("toggle", () => { if (inner.open && inner.children.length === 1) inner.append(fields(property)); });
+      about.append(inner);
+    }
+    body.append(make("tr", {}, make("td", {}, make("code", {}, name), needed ? " *" : ""), make("td", {}, kind(property)), about));
   }
-  const head = make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "member"), make("th", { scope: "col" }, "kind"), make("th", { scope: "col" }, "what")));
+  const head = make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "member (* required)"), make("th", { scope: "col" }, "kind"), make("th", { scope: "col" }, "what")));
   return make("table", {}, head, body);
 }
+
+// In a shell's single quotes.
+const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
 async function call(method, path, headers, body) {
   const token = by("token").value.trim();
@@ -114,7 +136,8 @@ function fill(box, path, method, value) {
   }
   const out = make("div", { role: "status" });
   const button = make("button", { type: "button" }, "Send");
-  button.addEventListener("click", async () => {
+  const shown = make("button", { type: "button" }, "Show as curl");
+  const asked = () => {
     let target = path;
     const query = new URLSearchParams();
     const headers = type ? { "Content-Type": type } : {};
@@ -124,16 +147,27 @@ function fill(box, path, method, value) {
       else if (parameter.in === "query") query.set(parameter.name, input.value);
       else headers[parameter.name] = input.value;
     }
-    const asked = query.size ? `${target}?${query}` : target;
+    return { target: query.size ? `${target}?${query}` : target, headers };
+  };
+  shown.addEventListener("click", () => {
+    const { target, headers } = asked();
+    const words = [`curl -sS -X ${method.toUpperCase()} ${quoted(location.origin + target)}`];
+    if (by("token").value.trim()) words.push('-H "Authorization: Bearer $TOKEN"');
+    for (const [name, value] of Object.entries(headers)) words.push(`-H ${quoted(`${name}: ${value}`)}`);
+    if (body) words.push(`--data-binary ${quoted(body.value)}`);
+    out.replaceChildren(make("pre", { tabindex: "0" }, words.join(" \\\n  ")));
+  });
+  button.addEventListener("click", async () => {
+    const { target, headers } = asked();
     out.replaceChildren("…");
     try {
-      const answer = await call(method.toUpperCase(), asked, headers, body?.value);
-      out.replaceChildren(make("p", {}, `${answer.status} ${asked}`), make("pre", { tabindex: "0" }, [...answer.lines, "", answer.text].join("\n").trim()));
+      const answer = await call(method.toUpperCase(), target, headers, body?.value);
+      out.replaceChildren(make("p", {}, `${answer.status} ${target}`), make("pre", { tabindex: "0" }, [...answer.lines, "", answer.text].join("\n").trim()));
     } catch (error) {
       out.replaceChildren(`It could not be sent: ${error.message}`);
     }
   });
-  box.append(make("p", {}, button), out, make("h3", {}, "Answers"));
+  box.append(make("p", { class: "row" }, button, shown), out, make("h3", {}, "Answers"));
   for (const [status, response] of Object.entries(value.responses ?? {})) {
     const [, answer] = Object.entries(response.content ?? {})[0] ?? [];
     const part = make("details", {}, make("summary", {}, `${status} ${response.description ?? ""}`));

@@ -18,7 +18,7 @@ pub const MAX_LIMIT: u16 = 500;
 #[into_params(parameter_in = Query)]
 pub struct Paging {
     /// How many items at most: 1 to 500, 50 if not given.
-    #[param(minimum = 1, maximum = 500, example = 50)]
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 500, example = 50)]
     #[serde(default)]
     pub limit: Option<String>,
     /// `next_cursor` of the answer before; opaque.

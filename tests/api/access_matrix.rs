@@ -13,16 +13,16 @@ use uuid::Uuid;
 use crate::openapi::{Operation, compare, document, operations};
 use crate::support::{Actor, Answer, Client, TestApp, World};
 
-/// (role, a unit whose grant reaches booth S1-B1, one whose grant does not)
-const PLACES: [(Role, &str, Option<&str>); 8] = [
-    (Role::BoothWorker, "S1-B1", Some("S1-B2")),
-    (Role::MandalWorker, "S1-M1", Some("S1-M2")),
-    (Role::MandalCoordinator, "S1-M1", Some("S1-M2")),
-    (Role::DistrictCoordinator, "S1-D1", Some("S2-D1")),
-    (Role::ConstituencyCoordinator, "S1-AC1", Some("S1-AC2")),
-    (Role::StateAdmin, "S1", Some("S2")),
-    (Role::NationalAdmin, "IN", None),
-    (Role::Auditor, "S1-M1", Some("S1-M2")),
+/// (role, a unit whose grant reaches booth S1-B1, units whose grants do not: a neighbour's and another state's)
+const PLACES: [(Role, &str, &[&str]); 8] = [
+    (Role::BoothWorker, "S1-B1", &["S1-B2", "S2-B1"]),
+    (Role::MandalWorker, "S1-M1", &["S1-M2", "S2-M1"]),
+    (Role::MandalCoordinator, "S1-M1", &["S1-M2", "S2-M1"]),
+    (Role::DistrictCoordinator, "S1-D1", &["S2-D1"]),
+    (Role::ConstituencyCoordinator, "S1-AC1", &["S1-AC2", "S2-PC1"]),
+    (Role::StateAdmin, "S1", &["S2"]),
+    (Role::NationalAdmin, "IN", &[]),
+    (Role::Auditor, "S1-M1", &["S1-M2", "S2"]),
 ];
 
 /// What is asked for: always about booth S1-B1 or what belongs to it.
@@ -316,6 +316,31 @@ impl Scene {
     }
 }
 
+/// The same about what does not exist.
+fn absent(ask: &Ask) -> Ask {
+    let parts = ask.path.split('/').map(|part| {
+        if part.parse::<i32>().is_ok() {
+            "999999".to_owned()
+        } else if part.parse::<Uuid>().is_ok() {
+            Uuid::new_v4().to_string()
+        } else {
+            part.to_owned()
+        }
+    });
+    Ask {
+        method: ask.method,
+        path: parts.collect::<Vec<_>>().join("/"),
+        body: ask.body.clone(),
+        tag: ask.tag.clone(),
+    }
+}
+
+/// An answer without what differs each time.
+fn said(answer: &Answer) -> (u16, String) {
+    let id = answer.json["request_id"].as_str().unwrap_or_default();
+    (answer.status, answer.text().replace(id, ""))
+}
+
 /// The actions, one of which an operation needs where the visit, if it speaks of one, is somebody else's.
 fn needed(operation: &Operation) -> Vec<ActionName> {
     let named = operation.value["security"][0]["bearer"]
@@ -340,10 +365,9 @@ fn has_own(operation: &Operation, role: Role) -> bool {
 async fn written_matrix_is_what_the_program_does() {
     let s = Scene::build().await;
     let mut actors = BTreeMap::new();
-    for (role, own, other) in PLACES {
-        actors.insert((role.as_str(), "own"), s.world.actor(&s.app, role, own).await);
-        if let Some(other) = other {
-            actors.insert((role.as_str(), "other"), s.world.actor(&s.app, role, other).await);
+    for (role, own, others) in PLACES {
+        for unit in others.iter().chain([&own]) {
+            actors.insert((role.as_str(), *unit), s.world.actor(&s.app, role, unit).await);
         }
     }
     let ended = s.world.worker(&s.app, "S1-B1").await;
@@ -357,6 +381,19 @@ async fn written_matrix_is_what_the_program_does() {
         )
         .await;
     let none = s.world.worker(&s.app, "S1-B1").await;
+    let coming = s.world.worker(&s.app, "S1-B1").await;
+    s.world
+        .grant(coming.worker_id, Role::StateAdmin, "S1", "2026-11-24", None)
+        .await;
+    let revoked = s.world.actor(&s.app, Role::NationalAdmin, "IN").await;
+    s.world
+        .db
+        .execute(
+            "UPDATE sessions SET revoked_at = created_at, revoked_why = 'device_revoked' WHERE id = $1",
+            &[&revoked.session_id],
+        )
+        .await
+        .unwrap();
     let inactive = s.world.actor(&s.app, Role::NationalAdmin, "IN").await;
     s.world
         .db
@@ -367,14 +404,14 @@ async fn written_matrix_is_what_the_program_does() {
         .await
         .unwrap();
     let mut table = String::from(
-        "# Who may do what\n\nStatus of the answer for each role at a unit of its own, and, after the stroke, at one that is not: 2xx done, `empty` a list without\n\
-         what lies outside, 403 may see but not do, 404 and 422 as if it did not exist. Visits here are somebody else's.\n\n| operation | needs |",
+        "# Who may do what\n\nStatus of the answer for each role at a unit of its own, and, after the stroke, at a neighbour's and in\n\
+         another state (once where both fare alike): 2xx done, `empty` a list without what lies outside, 403 may see but not do, 404 and 422 as if it did not exist. Visits here are somebody else's.\n\n| operation | needs |",
     );
     for (role, ..) in PLACES {
         table.push_str(&format!(" {} |", role.as_str()));
     }
     table.push_str(&format!(
-        " ended or no grant |\n|---|---|{}:-:|\n",
+        " no grant today |\n|---|---|{}:-:|\n",
         ":-:|".repeat(PLACES.len())
     ));
     let mut wrong = Vec::new();
@@ -387,12 +424,11 @@ async fn written_matrix_is_what_the_program_does() {
             operation.path,
             names.join(", ")
         ));
-        for (role, ..) in PLACES {
+        for (role, own, others) in PLACES {
             let mut cells = Vec::new();
-            for place in ["own", "other"] {
-                let Some(actor) = actors.get(&(role.as_str(), place)) else {
-                    continue;
-                };
+            for unit in [own].iter().chain(others) {
+                let place = if *unit == own { "own" } else { "other" };
+                let actor = &actors[&(role.as_str(), *unit)];
                 // Signing out ends the session: each time another one.
                 let actor = s.world.sign_in(&s.app, actor.worker_id).await;
                 let (kind, ask) = s.row(&operation.id, Some(&actor)).await;
@@ -423,19 +459,34 @@ async fn written_matrix_is_what_the_program_does() {
                 };
                 if !right {
                     wrong.push(format!(
-                        "{} by {} ({place}): {} {}",
+                        "{} by {} of {unit}: {} {}",
                         operation.id,
                         role.as_str(),
                         answer.status,
                         answer.text()
                     ));
                 }
-                cells.push(cell);
+                if answer.status == 404 {
+                    let absent = s.send(&actor.client, &absent(&ask)).await;
+                    if said(&answer) != said(&absent) {
+                        wrong.push(format!(
+                            "{} tells {} of {unit} what exists: {} {}",
+                            operation.id,
+                            role.as_str(),
+                            answer.text(),
+                            absent.text()
+                        ));
+                    }
+                }
+                // Two others that fare alike are written once.
+                if place == "own" || cells.len() < 2 || cells.last() != Some(&cell) {
+                    cells.push(cell);
+                }
             }
             table.push_str(&format!(" {} |", cells.join(" / ")));
         }
         let mut cells = Vec::new();
-        for actor in [&ended, &none] {
+        for actor in [&ended, &none, &coming] {
             let actor = s.world.sign_in(&s.app, actor.worker_id).await;
             let (kind, ask) = s.row(&operation.id, Some(&actor)).await;
             let answer = s.send(&actor.client, &ask).await;
@@ -458,6 +509,7 @@ async fn written_matrix_is_what_the_program_does() {
         table.push_str(&format!(" {} |\n", cells.join(" / ")));
         for (who, client) in [
             ("somebody inactive", &inactive.client),
+            ("a revoked phone", &revoked.client),
             ("nobody", &s.app.anonymous()),
         ] {
             let (kind, ask) = s.row(&operation.id, None).await;

@@ -132,6 +132,39 @@ async fn a_number_that_nobody_has_gets_the_same_answer_and_no_code() {
 }
 
 #[actix_web::test]
+async fn the_time_of_an_answer_does_not_tell_who_is_on_the_roster() {
+    let s = scene().await;
+    s.code().await;
+    let nobody = "+919999999999";
+    for phone in [s.phone.as_str(), nobody] {
+        let wrong =
+            json!({"grant_type": "otp", "phone": phone, "code": "000000", "device": {"id": Uuid::new_v4()}});
+        for (path, body, status) in [
+            ("/v1/auth/otp", json!({"phone": phone}), 202),
+            ("/v1/auth/token", wrong, 401),
+        ] {
+            let began = std::time::Instant::now();
+            s.anyone.post(path, body).await.expect(status);
+            // What only a known number causes takes less than this.
+            assert!(began.elapsed().as_millis() >= 100, "{path} {phone}");
+        }
+    }
+}
+
+#[actix_web::test]
+async fn signing_in_again_on_a_phone_ends_what_was_open_on_it() {
+    let s = scene().await;
+    let phone = Uuid::new_v4();
+    let first = s.sign_in(&s.code().await, phone).await.expect(200).json;
+    s.client(&first).get("/v1/me").await.expect(200);
+    s.app.clock.advance(TimeDelta::seconds(31));
+    let second = s.sign_in(&s.code().await, phone).await.expect(200).json;
+    s.client(&first).get("/v1/me").await.expect(401);
+    s.refresh(&first["refresh_token"]).await.expect(401);
+    s.client(&second).get("/v1/me").await.expect(200);
+}
+
+#[actix_web::test]
 async fn of_fifty_wrong_tries_at_once_five_are_judged() {
     let s = scene().await;
     let code = s.code().await;

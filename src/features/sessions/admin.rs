@@ -72,7 +72,7 @@ pub async fn issue_token(db: &Db, clock: &Clock, keys: &KeyRing, phone: &str) ->
                 platform: None,
                 app_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             };
-            let session_id = begin_session(tx, &worker, &device, now, now + LIFE).await?;
+            let (session_id, _) = begin_session(tx, &worker, &device, now, now + LIFE).await?;
             let entry = Entry {
                 state_id: worker.state_id,
                 unit_id: worker.unit_id,

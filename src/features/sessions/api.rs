@@ -40,9 +40,10 @@ pub async fn request_code(
     access: web::Data<Access>,
     sender: web::Data<Sender>,
 ) -> Result<Reply, ApiError> {
+    let even = tokio::time::sleep(rules::EVEN_TIME);
     let phone = body.value.phone;
     let now = clock.now();
-    let code = rules::new_code();
+    let code = rules::new_code()?;
     let challenge = Uuid::new_v4();
     let hash = rules::code_hash(access.keys().code_key(), challenge, &code);
     let asked = phone.clone();
@@ -62,6 +63,8 @@ pub async fn request_code(
     if send {
         sender.send(phone, code, now);
     }
+    // Only a known number is written about, which takes a while longer.
+    even.await;
     let view = CodeSentView {
         expires_in: rules::CODE_LIFE.num_seconds(),
         retry_after: rules::CODE_GAP.num_seconds(),
@@ -90,12 +93,18 @@ pub async fn issue_token(
     clock: web::Data<Clock>,
     access: web::Data<Access>,
 ) -> Result<Reply, ApiError> {
+    let even = tokio::time::sleep(rules::EVEN_TIME);
     let request = body.value;
     let now = clock.now();
     let begun = match request.grant_type.as_str() {
         "otp" => {
             let grant = request.otp().map_err(ApiError::fields)?;
-            sign_in(&db, &access, grant, now).await?
+            let begun = sign_in(&db, &access, grant, now).await;
+            if begun.is_err() {
+                // A try at a known number's code is written down, which takes a while longer.
+                even.await;
+            }
+            begun?
         }
         "refresh_token" => {
             let token = request.refresh_token.ok_or_else(|| {
@@ -153,27 +162,30 @@ async fn sign_in(db: &Db, access: &Access, grant: OtpGrant, now: DateTime<Utc>) 
     if !rules::same(&hash, &challenge.code_hash) {
         return Err(wrong());
     }
-    let token = rules::new_refresh_token();
+    let token = rules::new_refresh_token()?;
     let kept = rules::token_hash(&token);
     let actor = Actor {
         worker_id: Some(worker.id),
         device_id: Some(grant.device.id),
         at: now,
     };
-    let session_id = db
+    let (session_id, ended) = db
         .write(&actor, async move |tx| {
             if !queries::use_code(tx, challenge.id, now).await? {
                 return Err(wrong());
             }
             let ends = now + rules::SESSION_LIFE;
-            let session_id = queries::begin_session(tx, &worker, &grant.device, now, ends).await?;
+            let (session_id, ended) = queries::begin_session(tx, &worker, &grant.device, now, ends).await?;
             let expires_at = idle_until(tx, worker.id, now).await?;
             queries::keep_token(tx, session_id, kept, None, now, expires_at).await?;
-            Ok((session_id, entry(&worker, "session.begin", session_id.0).into()))
+            let record = entry(&worker, "session.begin", session_id.0).into();
+            Ok(((session_id, ended), record))
         })
         .await?;
-    // The session that was open on this device has ended.
-    access.forget();
+    if ended {
+        // Forgetting is for everyone; thousands who sign in of a morning should not make the others be looked up anew.
+        access.forget();
+    }
     Ok((worker.id, session_id, token))
 }
 
@@ -190,7 +202,7 @@ async fn refresh(db: &Db, access: &Access, token: &str, now: DateTime<Utc>) -> R
         )
     };
     let hash = rules::token_hash(token);
-    let next = rules::new_refresh_token();
+    let next = rules::new_refresh_token()?;
     let kept = rules::token_hash(&next);
     let done: Option<(RefreshRow, bool)> = db
         .write(&Actor::program(now), async move |tx| {

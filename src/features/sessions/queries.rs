@@ -186,14 +186,14 @@ pub async fn roles_of(tx: &mut Tx, worker_id: WorkerId) -> QueryResult<Vec<Role>
     Ok(rows.iter().filter_map(|row| Role::find(&row.role)).collect())
 }
 
-/// Begins a session on a device; what was open there is ended.
+/// Begins a session on a device; what was open there is ended. Returns its id and whether something was open.
 pub async fn begin_session(
     tx: &mut Tx,
     worker: &RosterRow,
     device: &DeviceSent,
     now: DateTime<Utc>,
     expires_at: DateTime<Utc>,
-) -> QueryResult<SessionId> {
+) -> QueryResult<(SessionId, bool)> {
     statement(
         "INSERT INTO devices (id, worker_id, name, platform, app_version, created_at, last_seen_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7)
@@ -209,7 +209,7 @@ pub async fn begin_session(
     .bind::<Timestamptz, _>(now)
     .execute(tx)
     .await?;
-    end_on_device(tx, worker.id, device.id, "signed_in_again", now).await?;
+    let ended = end_on_device(tx, worker.id, device.id, "signed_in_again", now).await?;
     let id = SessionId(Uuid::new_v4());
     statement(
         "INSERT INTO sessions (id, worker_id, device_id, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)",
@@ -221,7 +221,7 @@ pub async fn begin_session(
     .bind::<Timestamptz, _>(expires_at)
     .execute(tx)
     .await?;
-    Ok(id)
+    Ok((id, ended > 0))
 }
 
 /// Ends what is open on a device; returns how many sessions that were.

@@ -1,14 +1,18 @@
 //! Codes and tokens: made, hashed, compared; how long they live.
 
+use std::time::Duration;
+
 use aws_lc_rs::{constant_time, hmac};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
-use rand::RngExt;
+use rand::TryRng;
+use rand::rngs::SysRng;
 use uuid::Uuid;
 
 use crate::access::Role;
 use crate::journal::Digest;
+use crate::platform::error::ApiError;
 
 /// How long a code works.
 pub const CODE_LIFE: TimeDelta = TimeDelta::seconds(300);
@@ -18,18 +22,28 @@ pub const CODE_GAP: TimeDelta = TimeDelta::seconds(30);
 pub const TRIES: i16 = 5;
 /// Codes a number is sent in 15 minutes and in a day at most.
 const CODES: [(TimeDelta, usize); 2] = [(TimeDelta::minutes(15), 3), (TimeDelta::days(1), 10)];
+/// The least time that an answer takes which could tell whether a number is on the roster. Longer than the writes that
+/// only a known number causes; when the database is slower than this, the time tells again.
+pub const EVEN_TIME: Duration = Duration::from_millis(100);
 /// How long a session lasts at most, however often it is refreshed.
 pub const SESSION_LIFE: TimeDelta = TimeDelta::days(180);
 
-/// Six digits from the system's random source.
-pub fn new_code() -> String {
-    format!("{:06}", rand::rng().random_range(0..1_000_000))
+/// Bytes from the system's random source.
+fn random_bytes<const N: usize>() -> Result<[u8; N], ApiError> {
+    let mut bytes = [0; N];
+    SysRng.try_fill_bytes(&mut bytes).map_err(ApiError::internal)?;
+    Ok(bytes)
+}
+
+/// Six random digits. Of 2^64 numbers each code has the same share, but for one part in 10^13.
+pub fn new_code() -> Result<String, ApiError> {
+    let number = u64::from_be_bytes(random_bytes()?);
+    Ok(format!("{:06}", number % 1_000_000))
 }
 
 /// 256 random bits.
-pub fn new_refresh_token() -> String {
-    let bytes: [u8; 32] = rand::rng().random();
-    URL_SAFE_NO_PAD.encode(bytes)
+pub fn new_refresh_token() -> Result<String, ApiError> {
+    Ok(URL_SAFE_NO_PAD.encode(random_bytes::<32>()?))
 }
 
 /// What is kept of a refresh token. It has 256 random bits, so a plain hash will do.
@@ -77,7 +91,7 @@ mod tests {
 
     #[test]
     fn codes_are_six_digits_and_their_hash_depends_on_all() {
-        let code = new_code();
+        let code = new_code().unwrap();
         assert!(
             code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit()),
             "{code}"
