@@ -71,9 +71,13 @@ impl Connection {
     }
 }
 
-fn visit(world: &World) -> String {
+/// A booth and a day of the campaign.
+fn place(world: &World) -> (i32, u8) {
     let booth = world.booths[rand::random::<u32>() as usize % world.booths.len()];
-    let day = 1 + rand::random::<u8>() % 24;
+    (booth, 1 + rand::random::<u8>() % 24)
+}
+
+fn visit(world: &World, (booth, day): (i32, u8)) -> String {
     format!(
         r#"{{"id":"{}","campaign_id":{},"booth_id":{booth},"visited_at":"2026-11-{day:02}T11:05:00+05:30","outcome":"met","people_met":2,"answers":{{"heard":true,"need":"road"}},"note":"The hand pump by the school is broken since June"}}"#,
         Uuid::new_v4(),
@@ -81,9 +85,11 @@ fn visit(world: &World) -> String {
     )
 }
 
-fn batch(world: &World, size: usize) -> String {
-    let visits: Vec<String> = (0..size).map(|_| visit(world)).collect();
-    format!("{{\"visits\":[{}]}}", visits.join(","))
+/// A phone's batch: one booth, one day. Scattered, each visit has its own: the worst that can be sent.
+fn batch(world: &World, size: usize, scattered: bool) -> String {
+    let here = place(world);
+    let visits = (0..size).map(|_| visit(world, if scattered { place(world) } else { here }));
+    format!("{{\"visits\":[{}]}}", visits.collect::<Vec<_>>().join(","))
 }
 
 /// Visits stored a second over so many connections, each request with so many.
@@ -92,6 +98,7 @@ pub async fn visits(
     world: &World,
     connections: usize,
     size: usize,
+    scattered: bool,
     time: Duration,
 ) -> f64 {
     let stored = Arc::new(AtomicU64::new(0));
@@ -102,10 +109,12 @@ pub async fn visits(
             let mut client = Connection::open(address, &world.tokens[n % world.tokens.len()]).await;
             while started.elapsed() < time {
                 if size == 1 {
-                    let (status, body) = client.post("/v1/visits", &visit(&world)).await;
+                    let (status, body) = client.post("/v1/visits", &visit(&world, place(&world))).await;
                     assert_eq!(status, 201, "{}", String::from_utf8_lossy(&body));
                 } else {
-                    let (status, body) = client.post("/v1/visits/batch", &batch(&world, size)).await;
+                    let (status, body) = client
+                        .post("/v1/visits/batch", &batch(&world, size, scattered))
+                        .await;
                     assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
                     let text = String::from_utf8_lossy(&body);
                     assert_eq!(text.matches("\"created\"").count(), size, "{text}");
@@ -128,7 +137,7 @@ pub async fn store(address: SocketAddr, world: &World, visits: i64) {
         tokio::spawn(async move {
             let mut client = Connection::open(address, &world.tokens[n]).await;
             while left.fetch_sub(500, Ordering::Relaxed) > 0 {
-                let (status, body) = client.post("/v1/visits/batch", &batch(&world, 500)).await;
+                let (status, body) = client.post("/v1/visits/batch", &batch(&world, 500, true)).await;
                 assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
             }
         })
@@ -152,7 +161,9 @@ pub async fn trickle(address: SocketAddr, world: World, mut stop: oneshot::Recei
         if stop.try_recv() != Err(oneshot::error::TryRecvError::Empty) {
             break;
         }
-        let (status, _) = clients[n % 4].post("/v1/visits/batch", &batch(&world, 20)).await;
+        let (status, _) = clients[n % 4]
+            .post("/v1/visits/batch", &batch(&world, 20, false))
+            .await;
         assert_eq!(status, 200);
         stored += 20;
     }

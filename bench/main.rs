@@ -89,13 +89,15 @@ async fn main() {
     floor::prepare(&url).await;
     let program = Program::serve(&dir, &url);
 
-    let (mut single_floor, mut single, mut batch_floor, mut batch) = (vec![], vec![], vec![], vec![]);
+    let (mut single_floor, mut single, mut batch_floor, mut batch, mut scattered) =
+        (vec![], vec![], vec![], vec![], vec![]);
     for round in 0..ROUNDS {
         eprintln!("round {} of {ROUNDS}", round + 1);
         single_floor.push(floor::single_rows(&url, 32, time).await);
-        single.push(http::visits(program.address, &world, 64, 1, time).await);
+        single.push(http::visits(program.address, &world, 64, 1, true, time).await);
         batch_floor.push(floor::batches(&url, 8, 100, time).await);
-        batch.push(http::visits(program.address, &world, 8, 100, time).await);
+        batch.push(http::visits(program.address, &world, 8, 100, false, time).await);
+        scattered.push(http::visits(program.address, &world, 8, 100, true, time).await);
     }
     println!("\n| visits a second | median of {ROUNDS} | spread |\n|---|---:|---:|");
     let a = line(
@@ -104,10 +106,15 @@ async fn main() {
     );
     let b = line("HTTP, single visits, 64 connections", &single);
     let c = line("PostgreSQL alone, rows by 100, 8 clients", &batch_floor);
-    let d = line("HTTP, batches of 100, 8 connections", &batch);
+    let d = line("HTTP, batches of 100 from one booth, 8 connections", &batch);
+    let e = line(
+        "HTTP, batches of 100 from 100 booths and 24 days, 8 connections",
+        &scattered,
+    );
     println!("\n| ratio | reached | wanted |\n|---|---:|---:|");
     println!("| single visits / single rows | {:.2} | 0.80 |", b / a);
     println!("| batches / rows by 100 | {:.2} | 0.50 |", d / c);
+    println!("| scattered batches / rows by 100 | {:.2} | |", e / c);
 
     totals(&arguments, &program, &world, &url).await;
     footprint(program, &dir, &url).await;

@@ -30,7 +30,7 @@ use crate::platform::ids::{CampaignId, UnitId};
 use group::{Item, Prospect, add_visits, entries, households, insert, judge, permits, settle};
 
 /// Groups written at the same time. Two keep the database busy while one waits for its commit to reach the disk.
-const LANES: usize = 1;
+const LANES: usize = 2;
 /// Requests that may wait; more get 503 and come again.
 const QUEUE: usize = 4096;
 /// Visits in a group, above which it takes no further request.
