@@ -324,9 +324,10 @@ async fn signal(pid: u32, name: &str) {
 const WATCHER: &str = r#"
 trap '' HUP INT TERM
 while read -r line; do :; done
+# Read once: a program that starts at once after this one has a server of its own there soon.
+{ read -r pid < "$1/postmaster.pid"; } 2>/dev/null || pid=
 ours() {
-    { read -r pid < "$1/postmaster.pid"; } 2>/dev/null || return 1
-    kill -0 "$pid" 2>/dev/null || return 1
+    [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null || return 1
     [ ! -r /proc/self/cmdline ] || { tr '\0' ' ' < "/proc/$pid/cmdline"; } 2>/dev/null | grep -qF -- "$1"
 }
 tries=0
