@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sampark::access::tokens::KeyRing;
+use sampark::access::KeyRing;
 use sampark::platform::clock::Clock;
 use sampark::platform::ids::{SessionId, WorkerId};
 use tokio_postgres::NoTls;
@@ -54,7 +54,7 @@ impl World {
             let sql = format!(
                 "INSERT INTO devices (id, worker_id, created_at, last_seen_at) VALUES ('{device}', {worker}, now(), now());
                  INSERT INTO sessions (id, worker_id, device_id, created_at, expires_at)
-                 VALUES ('{session}', {worker}, '{device}', now(), 'infinity')"
+                 VALUES ('{session}', {worker}, '{device}', now(), '2100-01-01')"
             );
             execute(url, &sql).await;
             tokens.push(keys.sign(WorkerId(worker), SessionId(session), now).unwrap());

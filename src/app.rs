@@ -14,8 +14,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_actix_web::AppExt;
 use uuid::Uuid;
 
-use crate::access::Access;
-use crate::access::tokens::KeyRing;
+use crate::access::{Access, KeyRing, Watch};
 use crate::docs;
 use crate::features;
 use crate::features::sessions::Sender;
@@ -140,6 +139,7 @@ pub fn build(
 pub struct Running {
     pub server: Server,
     pub poster: Poster,
+    pub watch: Watch,
 }
 
 /// Migrates, starts the background tasks and serves on a listener.
@@ -150,6 +150,7 @@ pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiE
     migrations::run(state.db.url()).await?;
     Sender::new(state.config.otp_sender.clone()).warn();
     let poster = Poster::start(&state.db, &state.clock, &state.metrics);
+    let watch = Watch::start(&state.access);
     let shared = state.clone();
     let mut server = HttpServer::new(move || build(shared.clone()))
         .shutdown_timeout(8)
@@ -160,7 +161,11 @@ pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiE
         server = server.workers(workers);
     }
     let server = server.listen(listener).map_err(ApiError::internal)?.run();
-    Ok(Running { server, poster })
+    Ok(Running {
+        server,
+        poster,
+        watch,
+    })
 }
 
 impl Running {
@@ -175,6 +180,7 @@ impl Running {
         tracing::info!("stopping: requests in flight are finished, new ones refused");
         handle.stop(true).await;
         let done = server.await.map_err(std::io::Error::other)?;
+        self.watch.stop().await;
         self.poster.stop().await;
         done
     }

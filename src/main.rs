@@ -45,6 +45,12 @@ pub(crate) enum Command {
         #[arg(long)]
         phone: String,
     },
+    /// Make a new key that signs access tokens; it signs a minute later, and no valid token is refused meanwhile.
+    RotateSigningKey {
+        /// A key has leaked: remove every other key now, which makes every access token void (phones refresh theirs).
+        #[arg(long)]
+        at_once: bool,
+    },
     /// Ask the server at SAMPARK_LISTEN whether it is ready; for containers.
     Healthcheck,
     /// Print the OpenAPI document.

@@ -2,8 +2,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use actix_web::dev::Payload;
@@ -13,18 +13,20 @@ use chrono::NaiveDate;
 use quick_cache::sync::Cache;
 
 use super::actions::ActionName;
+use super::keyring::KeyRing;
 use super::policy::{Grant, LiveSession, live_session};
-use super::tokens::{Claims, KeyRing, check_times};
+use super::tokens::{Claims, check_times};
 use crate::journal::{Actor, Digest};
 use crate::platform::clock::Clock;
 use crate::platform::db::Db;
 use crate::platform::error::{ApiError, Code};
 use crate::platform::ids::{SessionId, UnitId, WorkerId};
 
-/// For how long what was read of a session is believed. This bounds how late another process feels a revocation.
-const BELIEVED: Duration = Duration::from_secs(3);
+/// For how long what was read is believed without hearing that nothing changed. With the watch at work that is heard
+/// every second; without it, sessions are read again this often. Either way it bounds how late a revocation is felt.
+pub(super) const BELIEVED: Duration = Duration::from_secs(3);
 /// Tokens and sessions remembered at most; about 300 bytes each.
-const REMEMBERED: usize = 20_000;
+const REMEMBERED: usize = 50_000;
 
 /// What is needed to recognise a caller. One a process, shared.
 #[derive(Clone)]
@@ -35,15 +37,16 @@ pub struct Access {
     /// Signatures checked before, by the SHA-256 of the token: verifying one costs as much as storing a visit.
     verified: Arc<Cache<[u8; 32], Arc<Claims>>>,
     sessions: Arc<Cache<SessionId, Remembered>>,
-    /// Counts changes to grants, workers and sessions made by this process; what was read before one is read again.
+    /// Counts what was forgotten: a session that was being read meanwhile is not remembered.
     changes: Arc<AtomicU64>,
+    /// Up to when the watch has heard of every change.
+    confirmed: Arc<Mutex<Option<Instant>>>,
 }
 
 #[derive(Clone)]
 struct Remembered {
     session: Arc<LiveSession>,
     read_at: Instant,
-    change: u64,
 }
 
 impl std::fmt::Debug for Access {
@@ -65,6 +68,7 @@ impl Access {
             verified: Arc::new(Cache::new(REMEMBERED)),
             sessions: Arc::new(Cache::new(REMEMBERED)),
             changes: Arc::new(AtomicU64::new(0)),
+            confirmed: Arc::new(Mutex::new(None)),
         }
     }
 
@@ -80,10 +84,44 @@ impl Access {
         &self.clock
     }
 
+    /// The database.
+    pub(super) const fn db(&self) -> &Db {
+        &self.db
+    }
+
     /// Call after a change to grants, workers or sessions is committed: this process then believes nothing that it
-    /// read before. Other processes feel it within three seconds.
+    /// read before. Other processes feel it when their watch next looks.
     pub fn forget(&self) {
         self.changes.fetch_add(1, Ordering::SeqCst);
+        self.sessions.clear();
+    }
+
+    /// The same for what concerns these workers alone.
+    pub fn forget_workers(&self, workers: &[WorkerId]) {
+        if workers.is_empty() {
+            return;
+        }
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        self.sessions
+            .retain(|_, held| !workers.contains(&held.session.worker_id));
+    }
+
+    /// The watch has heard of every change up to this instant.
+    pub(super) fn confirm(&self, at: Instant) {
+        *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
+    }
+
+    /// Looks at the signing keys again. Tokens of a key that is gone are no longer believed.
+    pub(super) async fn reload_keys(&self) -> std::io::Result<()> {
+        let keys = self.keys.clone();
+        let before: Vec<String> = keys.keys().iter().map(|key| key.kid.clone()).collect();
+        tokio::task::spawn_blocking(move || keys.reload())
+            .await
+            .map_err(std::io::Error::other)??;
+        if before.iter().any(|kid| self.keys.find(kid).is_none()) {
+            self.verified.clear();
+        }
+        Ok(())
     }
 
     /// Who holds this token, if it is valid and his session live.
@@ -120,32 +158,43 @@ impl Access {
     }
 
     async fn session(&self, claims: &Claims) -> Result<Arc<LiveSession>, ApiError> {
-        let change = self.changes.load(Ordering::SeqCst);
-        if let Some(held) = self.sessions.get(&claims.sid)
-            && held.change == change
-            && held.read_at.elapsed() < BELIEVED
-        {
-            return Ok(held.session);
-        }
-        let read_at = Instant::now();
         let ended = || ApiError::new(Code::Unauthenticated, "the session has ended; sign in again");
-        let worker_id = claims.worker_id().ok_or_else(ended)?;
         let now = self.clock.now();
+        let worker_id = claims.worker_id().ok_or_else(ended)?;
+        if let Some(held) = self.sessions.get(&claims.sid)
+            && (held.read_at.elapsed() < BELIEVED || self.is_confirmed())
+        {
+            return if held.session.worker_id == worker_id && held.session.expires_at > now {
+                Ok(held.session)
+            } else {
+                Err(ended())
+            };
+        }
+        let change = self.changes.load(Ordering::SeqCst);
+        let read_at = Instant::now();
         let session = self
             .db
             .read(async |tx| Ok(live_session(tx, claims.sid, worker_id, now).await?))
             .await?
             .ok_or_else(ended)?;
         let session = Arc::new(session);
-        self.sessions.insert(
-            claims.sid,
-            Remembered {
-                session: session.clone(),
-                read_at,
-                change,
-            },
-        );
+        let held = Remembered {
+            session: session.clone(),
+            read_at,
+        };
+        self.sessions.insert(claims.sid, held);
+        // Whoever forgets counts first and removes then: what was inserted in between is removed here or there.
+        if self.changes.load(Ordering::SeqCst) != change {
+            self.sessions.remove(&claims.sid);
+        }
         Ok(session)
+    }
+
+    fn is_confirmed(&self) -> bool {
+        self.confirmed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_some_and(|at| at.elapsed() < BELIEVED)
     }
 }
 

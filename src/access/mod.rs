@@ -1,5 +1,6 @@
 //! SECOND FLOOR: who is calling and what he may do.
 //!
+//! * [`keyring`]: the keys that sign tokens, and how they are replaced.
 //! * [`tokens`]: the signed access token; it says who, never what he may do.
 //! * [`caller`]: token > live worker with his grants; the first argument of every handler.
 //! * [`actions`], [`roles`]: what can be done, and the roles as sets of it, in one table.
@@ -12,10 +13,14 @@
 
 pub mod actions;
 pub mod caller;
+pub mod keyring;
 pub mod policy;
 pub mod roles;
 pub mod tokens;
+mod watch;
 
 pub use caller::{Access, Caller};
+pub use keyring::KeyRing;
 pub use policy::{Permit, Scope};
 pub use roles::Role;
+pub use watch::Watch;

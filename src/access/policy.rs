@@ -411,6 +411,7 @@ pub async fn permits_on_days<A: Action>(
 pub struct LiveSession {
     pub worker_id: WorkerId,
     pub device_id: DeviceId,
+    pub expires_at: DateTime<Utc>,
     pub grants: Vec<Grant>,
 }
 
@@ -420,6 +421,8 @@ struct SessionRow {
     worker_id: WorkerId,
     #[diesel(sql_type = SqlUuid)]
     device_id: DeviceId,
+    #[diesel(sql_type = Timestamptz)]
+    expires_at: DateTime<Utc>,
 }
 
 #[derive(diesel::QueryableByName)]
@@ -449,7 +452,7 @@ pub async fn live_session(
     now: DateTime<Utc>,
 ) -> QueryResult<Option<LiveSession>> {
     let row: Option<SessionRow> = statement(
-        "SELECT s.worker_id, s.device_id FROM sessions s JOIN workers w ON w.id = s.worker_id
+        "SELECT s.worker_id, s.device_id, s.expires_at FROM sessions s JOIN workers w ON w.id = s.worker_id
          WHERE s.id = $1 AND s.worker_id = $2 AND s.revoked_at IS NULL AND s.expires_at > $3 AND w.active",
     )
     .bind::<SqlUuid, _>(session_id)
@@ -478,6 +481,7 @@ pub async fn live_session(
     Ok(Some(LiveSession {
         worker_id: row.worker_id,
         device_id: row.device_id,
+        expires_at: row.expires_at,
         grants: grants.collect(),
     }))
 }

@@ -4,7 +4,7 @@ mod database;
 mod import;
 mod serve;
 
-use sampark::access::tokens::KeyRing;
+use sampark::access::{KeyRing, keyring};
 use sampark::app;
 use sampark::features::sessions::{create_admin, issue_token};
 use sampark::platform::clock::Clock;
@@ -28,6 +28,7 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         Command::Serve => serve::serve(config).await,
         Command::Demo => serve::demo(config).await,
         Command::Healthcheck => serve::check_health(config.listen).await,
+        Command::RotateSigningKey { at_once } => rotate_signing_key(&config, at_once),
         other => with_database(config, other).await,
     }
 }
@@ -56,17 +57,36 @@ async fn with_database(config: Config, command: Command) -> Result<(), Failure> 
             Err(error) => Err(error.into()),
         },
         Command::Token { phone } => {
-            let keys = KeyRing::load_or_make(&config.data_dir)?;
+            let keys = KeyRing::open(&config)?;
             match issue_token(&db, &clock, &keys, &phone).await {
                 Ok(token) => say(&token),
                 Err(error) => Err(error.into()),
             }
         }
-        Command::Serve | Command::Demo | Command::Healthcheck | Command::Openapi => Ok(()),
+        Command::Serve
+        | Command::Demo
+        | Command::Healthcheck
+        | Command::RotateSigningKey { .. }
+        | Command::Openapi => Ok(()),
     };
     drop(db);
     database.close().await?;
     done
+}
+
+fn rotate_signing_key(config: &Config, at_once: bool) -> Result<(), Failure> {
+    if !config.signing_key_files.is_empty() {
+        return Err(
+            "SAMPARK_SIGNING_KEY_FILES names the keys: replace them there, as docs/operating.md says".into(),
+        );
+    }
+    let now = Clock::system(config.time_zone).now();
+    let (kid, removed) = keyring::rotate(&config.data_dir, now, at_once)?;
+    say(&format!(
+        "the new key is {kid}; {removed} old ones were removed. Servers load it within {} s and sign with it after {} s",
+        keyring::RELOAD.as_secs(),
+        if at_once { 0 } else { keyring::SETTLE.num_seconds() },
+    ))
 }
 
 /// A line on standard output.

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
-use sampark::access::tokens::KeyRing;
+use sampark::access::KeyRing;
 use sampark::app::{self, State};
 use sampark::demo;
 use sampark::platform::clock::Clock;
@@ -46,7 +46,7 @@ async fn serve_on(
     greeting: Option<String>,
 ) -> Result<(), Failure> {
     let clock = Clock::system(config.time_zone);
-    let keys = KeyRing::load_or_make(&config.data_dir)?;
+    let keys = KeyRing::open(&config)?;
     let address = listener.local_addr()?;
     let state = State::new(config, url, clock, keys)?;
     let running = app::start(&state, listener).await?;

@@ -35,6 +35,16 @@ pub const VARIABLES: &[Variable] = &[
         about: "private PostgreSQL, signing keys",
     },
     Variable {
+        name: "SAMPARK_SIGNING_KEY_FILES",
+        default: "made in the data directory",
+        about: "comma-separated files of the keys that sign access tokens (P-256, PKCS#8): the first that is there signs, all verify",
+    },
+    Variable {
+        name: "SAMPARK_CODE_KEY_FILE",
+        default: "made in the data directory",
+        about: "file of the key under which one-time codes are kept (32 random bytes, plain or in base64)",
+    },
+    Variable {
         name: "SAMPARK_PG_BIN",
         default: "found",
         about: "directory of the PostgreSQL programs for the private PostgreSQL",
@@ -99,6 +109,9 @@ pub struct Config {
     pub database_url: Option<SecretString>,
     pub listen: SocketAddr,
     pub data_dir: PathBuf,
+    /// Empty: those of the data directory.
+    pub signing_key_files: Vec<PathBuf>,
+    pub code_key_file: Option<PathBuf>,
     pub pg_bin: Option<PathBuf>,
     /// `PATH`, in which PostgreSQL's programs are looked for.
     pub path: Option<OsString>,
@@ -167,6 +180,10 @@ impl Config {
                 "not an address and port such as 127.0.0.1:8080",
             )?,
             data_dir: PathBuf::from(get("SAMPARK_DATA_DIR").unwrap_or(".sampark")),
+            signing_key_files: get("SAMPARK_SIGNING_KEY_FILES")
+                .map(|files| files.split(',').map(|file| PathBuf::from(file.trim())).collect())
+                .unwrap_or_default(),
+            code_key_file: get("SAMPARK_CODE_KEY_FILE").map(PathBuf::from),
             pg_bin: get("SAMPARK_PG_BIN").map(PathBuf::from),
             path,
             pool_size: bounded(

@@ -8,8 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use sampark::access::KeyRing;
 use sampark::access::Role;
-use sampark::access::tokens::KeyRing;
 use sampark::journal::poster::post_all;
 use sampark::platform::db::Db;
 use sampark::platform::ids::{SessionId, WorkerId};

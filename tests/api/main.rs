@@ -24,6 +24,7 @@ mod moves;
 mod openapi;
 mod rosters;
 mod sessions;
+mod tokens;
 mod totals;
 mod units;
 mod visits;

@@ -5,7 +5,8 @@ use uuid::Uuid;
 
 use super::queries::{begin_session, lock_by_phone, make_admin, nation};
 use super::wire::DeviceSent;
-use crate::access::tokens::{KeyRing, LIFE};
+use crate::access::KeyRing;
+use crate::access::tokens::LIFE;
 use crate::features::workers::is_phone;
 use crate::journal::{Actor, Digest, Entry, Record};
 use crate::platform::clock::Clock;

@@ -6,10 +6,11 @@ mod database;
 mod world;
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 
 use actix_web::dev::ServerHandle;
 use chrono::{DateTime, Utc};
-use sampark::access::tokens::KeyRing;
+use sampark::access::KeyRing;
 use sampark::app::{self, State};
 use sampark::platform::clock::Clock;
 use sampark::platform::config::Config;
@@ -28,7 +29,7 @@ pub struct TestApp {
     pub address: SocketAddr,
     pub state: State,
     pub clock: Clock,
-    pub database: TestDatabase,
+    pub database: Arc<TestDatabase>,
     server: ServerHandle,
     poster: Option<sampark::journal::Poster>,
 }
@@ -55,13 +56,17 @@ impl TestApp {
     }
 
     pub async fn start_with(settings: Settings) -> Self {
-        let database = TestDatabase::create().await;
+        let database = Arc::new(TestDatabase::create().await);
         let clock = Clock::manual(chrono_tz::Asia::Kolkata, noon());
+        Self::start_on(database, clock, KeyRing::ephemeral().unwrap(), settings)
+    }
+
+    /// Another server beside one that runs, on the same database and by the same clock.
+    pub fn start_on(database: Arc<TestDatabase>, clock: Clock, keys: KeyRing, settings: Settings) -> Self {
         let mut config = Config::from_values(&Default::default(), None).unwrap();
         config.pool_size = settings.pool_size;
         config.workers = Some(1);
         config.otp_sender = sampark::platform::config::OtpSender::File(database.scratch_file("otp.jsonl"));
-        let keys = KeyRing::ephemeral().unwrap();
         let state = State::new(config, &database.url, clock.clone(), keys).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
