@@ -22,6 +22,7 @@ mod kills;
 mod migrations;
 mod moves;
 mod openapi;
+mod revocation;
 mod rosters;
 mod sessions;
 mod tokens;
