@@ -53,8 +53,8 @@ impl World {
             let (device, session) = (Uuid::new_v4(), Uuid::new_v4());
             let sql = format!(
                 "INSERT INTO devices (id, worker_id, created_at, last_seen_at) VALUES ('{device}', {worker}, now(), now());
-                 INSERT INTO sessions (id, worker_id, device_id, created_at, expires_at)
-                 VALUES ('{session}', {worker}, '{device}', now(), '2100-01-01')"
+                 INSERT INTO sessions (id, worker_id, device_id, strength, created_at, expires_at)
+                 VALUES ('{session}', {worker}, '{device}', 'totp', now(), '2100-01-01')"
             );
             execute(url, &sql).await;
             tokens.push(keys.sign(WorkerId(worker), SessionId(session), now).unwrap());

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::access::{Access, KeyRing, Watch};
 use crate::docs;
 use crate::features;
-use crate::features::sessions::Sender;
+use crate::features::sessions::{self, Outbox, Sender};
 use crate::features::visits::Recorder;
 use crate::journal::Poster;
 use crate::platform::clock::Clock;
@@ -36,6 +36,7 @@ pub struct State {
     pub access: Access,
     pub metrics: Metrics,
     pub recorder: Recorder,
+    pub outbox: Outbox,
 }
 
 impl State {
@@ -55,7 +56,19 @@ impl State {
             access,
             metrics,
             recorder,
+            outbox: Outbox::default(),
         })
+    }
+}
+
+impl State {
+    /// Starts what sends one-time codes.
+    ///
+    /// # Errors
+    /// If no thread can be started.
+    pub fn start_sender(&self) -> Result<Sender, ApiError> {
+        Sender::start(&self.config, &self.db, &self.access, &self.metrics, &self.outbox)
+            .map_err(ApiError::internal)
     }
 }
 
@@ -119,7 +132,7 @@ pub fn build(
         .wrap(from_fn(move |request, next| {
             observe(metrics.clone(), request, next)
         }))
-        .app_data(web::Data::new(Sender::new(state.config.otp_sender.clone())))
+        .app_data(web::Data::new(state.outbox))
         .app_data(web::Data::from(state.config))
         .app_data(web::Data::new(state.db))
         .app_data(web::Data::new(state.clock))
@@ -140,6 +153,7 @@ pub struct Running {
     pub server: Server,
     pub poster: Poster,
     pub watch: Watch,
+    pub sender: Sender,
 }
 
 /// Migrates, starts the background tasks and serves on a listener.
@@ -148,7 +162,8 @@ pub struct Running {
 /// If the database cannot be migrated or the listener not used.
 pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiError> {
     migrations::run(state.db.url()).await?;
-    Sender::new(state.config.otp_sender.clone()).warn();
+    sessions::warn(&state.config.otp_sender);
+    let sender = state.start_sender()?;
     let poster = Poster::start(&state.db, &state.clock, &state.metrics);
     let watch = Watch::start(&state.access);
     let shared = state.clone();
@@ -165,6 +180,7 @@ pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiE
         server,
         poster,
         watch,
+        sender,
     })
 }
 
@@ -180,6 +196,7 @@ impl Running {
         tracing::info!("stopping: requests in flight are finished, new ones refused");
         handle.stop(true).await;
         let done = server.await.map_err(std::io::Error::other)?;
+        self.sender.stop().await;
         self.watch.stop().await;
         self.poster.stop().await;
         done

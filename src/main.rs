@@ -45,6 +45,12 @@ pub(crate) enum Command {
         #[arg(long)]
         phone: String,
     },
+    /// Print a code that is read out to a worker: how the first administrator signs in to set up his second factor.
+    SignInCode {
+        /// His number, as on the roster.
+        #[arg(long)]
+        phone: String,
+    },
     /// Make a new key that signs access tokens; it signs a minute later, and no valid token is refused meanwhile.
     RotateSigningKey {
         /// A key has leaked: remove every other key now, which makes every access token void (phones refresh theirs).

@@ -14,7 +14,7 @@ use quick_cache::sync::Cache;
 
 use super::actions::ActionName;
 use super::keyring::KeyRing;
-use super::policy::{Grant, LiveSession, live_session};
+use super::policy::{Grant, LiveSession, Strength, live_session};
 use super::tokens::{Claims, check_times};
 use crate::journal::{Actor, Digest};
 use crate::platform::clock::Clock;
@@ -233,9 +233,35 @@ impl Caller {
         self.today
     }
 
-    /// His grants that hold today.
+    /// How he proved himself in this session.
+    #[must_use]
+    pub fn strength(&self) -> Strength {
+        self.session.strength
+    }
+
+    /// His grants that hold today and in this session: without a second factor, those of field workers alone.
     pub fn grants(&self) -> impl Iterator<Item = &Grant> {
+        let strong = self.strength().is_strong();
+        self.held()
+            .filter(move |grant| strong || !grant.role.needs_second_factor())
+    }
+
+    /// His grants that hold today, whether this session is strong enough for them or not.
+    pub fn held(&self) -> impl Iterator<Item = &Grant> {
         self.session.grants.iter().filter(|grant| grant.holds(self.today))
+    }
+
+    /// Whether all that this session lacks to do it at a unit with this lineage is a second factor.
+    #[must_use]
+    pub fn lacks_factor_at(&self, action: ActionName, lineage: &[UnitId]) -> bool {
+        self.held()
+            .any(|grant| grant.role.may(action) && lineage.contains(&grant.unit_id))
+    }
+
+    /// The same for doing it anywhere.
+    #[must_use]
+    pub fn lacks_factor(&self, action: ActionName) -> bool {
+        self.held().any(|grant| grant.role.may(action))
     }
 
     /// Whether a grant allows the action at a unit with this lineage.

@@ -21,6 +21,6 @@ mod watch;
 
 pub use caller::{Access, Caller};
 pub use keyring::KeyRing;
-pub use policy::{Permit, Scope};
+pub use policy::{Permit, Scope, Strength};
 pub use roles::Role;
 pub use watch::Watch;

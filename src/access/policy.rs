@@ -189,6 +189,8 @@ pub async fn permit<A: Action>(tx: &mut Tx, caller: &Caller, unit_id: UnitId) ->
             place,
             action: PhantomData,
         })
+    } else if caller.lacks_factor_at(A::ACTION, &place.lineage) {
+        Err(factor_missing())
     } else if caller.may_at(UnitRead::ACTION, &place.lineage) {
         Err(forbidden(A::ACTION))
     } else {
@@ -226,7 +228,11 @@ pub async fn permit_field<A: Action>(
 pub fn scope<A: Action>(caller: &Caller) -> Result<Scope<A>, ApiError> {
     let roots = caller.roots(A::ACTION);
     if roots.is_empty() {
-        return Err(forbidden(A::ACTION));
+        return Err(if caller.lacks_factor(A::ACTION) {
+            factor_missing()
+        } else {
+            forbidden(A::ACTION)
+        });
     }
     Ok(Scope {
         actor: *caller.actor(),
@@ -274,6 +280,13 @@ fn forbidden(action: ActionName) -> ApiError {
     )
 }
 
+fn factor_missing() -> ApiError {
+    ApiError::new(
+        Code::SecondFactorRequired,
+        "your grants allow this, but this session has no second factor: sign in with the password of your app",
+    )
+}
+
 /// May the caller give (or end) this role at this unit? Only one all of whose actions he holds there.
 ///
 /// # Errors
@@ -311,6 +324,8 @@ pub struct Ask {
     pub day: NaiveDate,
     /// When it was done, by the phone's clock: a grant ended that day still covers what came before.
     pub at: DateTime<Utc>,
+    /// Whether the session has a second factor; without one, only the grants of field workers count.
+    pub strong: bool,
 }
 
 /// The answer: leave for the booth as it lay on that day.
@@ -351,30 +366,33 @@ pub async fn permits_on_days<A: Action>(
     let rows: Vec<DatedRow> = statement(
         "SELECT a.n, u.state_id, u.level, l.unit_ids,
                 coalesce(g.held_on_day, false) AS held_on_day, coalesce(g.holds_today, false) AS holds_today
-         FROM unnest($1::int[], $2::int[], $3::date[], $4::timestamptz[]) WITH ORDINALITY
-                  AS a (worker_id, booth_id, day, at, n)
+         FROM unnest($1::int[], $2::int[], $3::date[], $4::timestamptz[], $5::bool[]) WITH ORDINALITY
+                  AS a (worker_id, booth_id, day, at, strong, n)
          JOIN units u ON u.id = a.booth_id
          JOIN lineages l ON l.unit_id = a.booth_id AND l.valid_from <= a.day
                         AND (l.valid_to IS NULL OR l.valid_to > a.day)
-         JOIN lineages t ON t.unit_id = a.booth_id AND t.valid_from <= $5 AND (t.valid_to IS NULL OR t.valid_to > $6)
+         JOIN lineages t ON t.unit_id = a.booth_id AND t.valid_from <= $6 AND (t.valid_to IS NULL OR t.valid_to > $7)
          LEFT JOIN LATERAL (
              SELECT bool_or(g.unit_id = ANY (l.unit_ids) AND g.valid_from <= a.day
                             AND (g.valid_to IS NULL OR g.valid_to >= a.day)
                             AND (g.ended_at IS NULL OR g.ended_at > a.at)) AS held_on_day,
-                    bool_or(g.unit_id = ANY (t.unit_ids) AND g.valid_from <= $7
-                            AND (g.valid_to IS NULL OR g.valid_to >= $8) AND g.ended_at IS NULL) AS holds_today
-             FROM grants g WHERE g.worker_id = a.worker_id AND g.role = ANY ($9)
+                    bool_or(g.unit_id = ANY (t.unit_ids) AND g.valid_from <= $8
+                            AND (g.valid_to IS NULL OR g.valid_to >= $9) AND g.ended_at IS NULL) AS holds_today
+             FROM grants g WHERE g.worker_id = a.worker_id AND g.role = ANY ($10)
+                             AND (a.strong OR g.role = ANY ($11))
          ) g ON true",
     )
     .bind::<Array<Nullable<Integer>>, _>(asks.iter().map(|ask| ask.actor.worker_id).collect::<Vec<_>>())
     .bind::<Array<Integer>, _>(asks.iter().map(|ask| ask.booth_id).collect::<Vec<_>>())
     .bind::<Array<Date>, _>(asks.iter().map(|ask| ask.day).collect::<Vec<_>>())
     .bind::<Array<Timestamptz>, _>(asks.iter().map(|ask| ask.at).collect::<Vec<_>>())
+    .bind::<Array<Bool>, _>(asks.iter().map(|ask| ask.strong).collect::<Vec<_>>())
     .bind::<Date, _>(today)
     .bind::<Date, _>(today)
     .bind::<Date, _>(today)
     .bind::<Date, _>(today)
     .bind::<Array<Text>, _>(Role::names_that_may(A::ACTION))
+    .bind::<Array<Text>, _>(Role::names_without_second_factor())
     .load(tx)
     .await?;
     let mut answers: Vec<Option<DatedPermit<A>>> = std::iter::repeat_with(|| None).take(asks.len()).collect();
@@ -406,12 +424,54 @@ pub async fn permits_on_days<A: Action>(
     Ok(answers)
 }
 
+/// How the worker of a session has proved himself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strength {
+    /// By a code that was sent by message.
+    Code,
+    /// By a code that whoever manages him read out; he may set up a second factor.
+    ReadOut,
+    /// By a second factor.
+    Totp,
+    /// From the command line of the server.
+    Program,
+}
+
+impl Strength {
+    fn find(name: &str) -> Self {
+        match name {
+            "read_out" => Self::ReadOut,
+            "totp" => Self::Totp,
+            "program" => Self::Program,
+            _ => Self::Code,
+        }
+    }
+
+    /// As in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Code => "code",
+            Self::ReadOut => "read_out",
+            Self::Totp => "totp",
+            Self::Program => "program",
+        }
+    }
+
+    /// Whether roles that coordinate hold in it.
+    #[must_use]
+    pub const fn is_strong(self) -> bool {
+        matches!(self, Self::Totp | Self::Program)
+    }
+}
+
 /// A session with its worker and all his grants, past and future ones too.
 #[derive(Clone, Debug)]
 pub struct LiveSession {
     pub worker_id: WorkerId,
     pub device_id: DeviceId,
     pub expires_at: DateTime<Utc>,
+    pub strength: Strength,
     pub grants: Vec<Grant>,
 }
 
@@ -423,6 +483,8 @@ struct SessionRow {
     device_id: DeviceId,
     #[diesel(sql_type = Timestamptz)]
     expires_at: DateTime<Utc>,
+    #[diesel(sql_type = Text)]
+    strength: String,
 }
 
 #[derive(diesel::QueryableByName)]
@@ -452,7 +514,7 @@ pub async fn live_session(
     now: DateTime<Utc>,
 ) -> QueryResult<Option<LiveSession>> {
     let row: Option<SessionRow> = statement(
-        "SELECT s.worker_id, s.device_id, s.expires_at FROM sessions s JOIN workers w ON w.id = s.worker_id
+        "SELECT s.worker_id, s.device_id, s.expires_at, s.strength FROM sessions s JOIN workers w ON w.id = s.worker_id
          WHERE s.id = $1 AND s.worker_id = $2 AND s.revoked_at IS NULL AND s.expires_at > $3 AND w.active",
     )
     .bind::<SqlUuid, _>(session_id)
@@ -482,6 +544,7 @@ pub async fn live_session(
         worker_id: row.worker_id,
         device_id: row.device_id,
         expires_at: row.expires_at,
+        strength: Strength::find(&row.strength),
         grants: grants.collect(),
     }))
 }

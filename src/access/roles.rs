@@ -157,6 +157,20 @@ impl Role {
         }
     }
 
+    /// Whether it holds only in a session with a second factor: a code by message alone, which a stolen number gives,
+    /// is enough for those who record, not for those who answer for others.
+    #[must_use]
+    pub const fn needs_second_factor(self) -> bool {
+        !matches!(self, Self::BoothWorker | Self::MandalWorker)
+    }
+
+    /// Names of the roles that hold without a second factor.
+    #[must_use]
+    pub fn names_without_second_factor() -> Vec<&'static str> {
+        let plain = Self::EVERY.iter().filter(|role| !role.needs_second_factor());
+        plain.map(|role| role.as_str()).collect()
+    }
+
     /// Whether it may do this.
     #[must_use]
     pub fn may(self, action: ActionName) -> bool {

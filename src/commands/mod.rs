@@ -6,7 +6,7 @@ mod serve;
 
 use sampark::access::{KeyRing, keyring};
 use sampark::app;
-use sampark::features::sessions::{create_admin, issue_token};
+use sampark::features::sessions::{create_admin, issue_token, read_out_code};
 use sampark::platform::clock::Clock;
 use sampark::platform::config::Config;
 use sampark::platform::db::Db;
@@ -60,6 +60,13 @@ async fn with_database(config: Config, command: Command) -> Result<(), Failure> 
             let keys = KeyRing::open(&config)?;
             match issue_token(&db, &clock, &keys, &phone).await {
                 Ok(token) => say(&token),
+                Err(error) => Err(error.into()),
+            }
+        }
+        Command::SignInCode { phone } => {
+            let keys = KeyRing::open(&config)?;
+            match read_out_code(&db, &clock, &keys, &phone).await {
+                Ok(code) => say(&code),
                 Err(error) => Err(error.into()),
             }
         }

@@ -346,6 +346,7 @@ pub fn introduction(made: &Made, address: SocketAddr, config: &Config) -> String
     }
     let code = match &config.otp_sender {
         OtpSender::Console => "the code then appears in this terminal".to_owned(),
+        OtpSender::Gateway(_) => "the code then comes as a message".to_owned(),
         OtpSender::File(path) => format!("the code is then the last line of {}", path.display()),
     };
     let phone_of = |role: Role| {

@@ -57,7 +57,7 @@ pub async fn make(
                 device_id: Some(device),
                 at: received_at,
             };
-            for answer in recorder.record(&actor, visits).await? {
+            for answer in recorder.record(&actor, true, visits).await? {
                 answer?;
             }
             left -= size;

@@ -62,7 +62,27 @@ pub const VARIABLES: &[Variable] = &[
     Variable {
         name: "SAMPARK_OTP_SENDER",
         default: "console",
-        about: "how one-time codes leave: `console` (a log line) or `file:PATH` (a JSON line each)",
+        about: "how one-time codes leave: `console` (a log line), `file:PATH` (a JSON line each) or `https://…` (a gateway, docs/gateway.md)",
+    },
+    Variable {
+        name: "SAMPARK_OTP_GATEWAY_KEY",
+        default: "",
+        about: "the key that signs what is sent to the gateway, 32 characters or more",
+    },
+    Variable {
+        name: "SAMPARK_OTP_GATEWAY_KEY_FILE",
+        default: "",
+        about: "a file that holds it instead",
+    },
+    Variable {
+        name: "SAMPARK_OTP_PER_HOUR",
+        default: "20000",
+        about: "codes sent by message in an hour at most, over everyone; past it, sign-in by app or by a code read out still works",
+    },
+    Variable {
+        name: "SAMPARK_OTP_PER_DAY",
+        default: "100000",
+        about: "the same for a day",
     },
     Variable {
         name: "SAMPARK_TIME_ZONE",
@@ -93,6 +113,8 @@ pub enum OtpSender {
     Console,
     /// One JSON object a line appended to a file; for tests and gateways that follow a file.
     File(PathBuf),
+    /// A gateway over HTTPS, at this URL.
+    Gateway(String),
 }
 
 /// How log lines look.
@@ -118,6 +140,10 @@ pub struct Config {
     pub pool_size: usize,
     pub workers: Option<usize>,
     pub otp_sender: OtpSender,
+    /// Signs what is sent to the gateway.
+    pub otp_gateway_key: Option<SecretString>,
+    pub otp_per_hour: i64,
+    pub otp_per_day: i64,
     pub time_zone: Tz,
     pub phone_prefixes: Vec<String>,
     /// `None`: by whether standard error is a terminal.
@@ -155,6 +181,13 @@ impl Config {
             reason = "the one room that reads the environment"
         )]
         let path = std::env::var_os("PATH");
+        // A secret may lie in a file instead, which other processes' environments do not show.
+        let (name, file_name) = ("SAMPARK_OTP_GATEWAY_KEY", "SAMPARK_OTP_GATEWAY_KEY_FILE");
+        if let Some(file) = values.get(file_name).filter(|file| !file.is_empty()) {
+            let text =
+                std::fs::read_to_string(file).map_err(|error| refuse(file_name, file, &error.to_string()))?;
+            values.insert(name, text.trim().to_owned());
+        }
         Self::from_values(&values, path)
     }
 
@@ -195,7 +228,19 @@ impl Config {
             workers: get("SAMPARK_WORKERS")
                 .map(|value| bounded("SAMPARK_WORKERS", value, 1, 64))
                 .transpose()?,
-            otp_sender: otp_sender(get("SAMPARK_OTP_SENDER").unwrap_or("console"))?,
+            otp_sender: otp_sender(
+                get("SAMPARK_OTP_SENDER").unwrap_or("console"),
+                get("SAMPARK_OTP_GATEWAY_KEY"),
+            )?,
+            otp_gateway_key: get("SAMPARK_OTP_GATEWAY_KEY").map(SecretString::from),
+            otp_per_hour: budget(
+                "SAMPARK_OTP_PER_HOUR",
+                get("SAMPARK_OTP_PER_HOUR").unwrap_or("20000"),
+            )?,
+            otp_per_day: budget(
+                "SAMPARK_OTP_PER_DAY",
+                get("SAMPARK_OTP_PER_DAY").unwrap_or("100000"),
+            )?,
             time_zone: parse(
                 "SAMPARK_TIME_ZONE",
                 get("SAMPARK_TIME_ZONE").unwrap_or("Asia/Kolkata"),
@@ -230,15 +275,32 @@ fn bounded(name: &'static str, value: &str, least: usize, most: usize) -> Result
     }
 }
 
-fn otp_sender(value: &str) -> Result<OtpSender, ConfigError> {
+fn budget(name: &'static str, value: &str) -> Result<i64, ConfigError> {
+    let number = bounded(name, value, 1, 1_000_000)?;
+    i64::try_from(number).map_err(|_| refuse(name, value, "too large"))
+}
+
+fn otp_sender(value: &str, key: Option<&str>) -> Result<OtpSender, ConfigError> {
+    let refuse = |reason: &str| Err(refuse("SAMPARK_OTP_SENDER", value, reason));
     match value.split_once(':') {
         None if value == "console" => Ok(OtpSender::Console),
         Some(("file", path)) if !path.is_empty() => Ok(OtpSender::File(PathBuf::from(path))),
-        _ => Err(refuse(
-            "SAMPARK_OTP_SENDER",
-            value,
-            "neither `console` nor `file:PATH`",
-        )),
+        Some(("https" | "http", rest)) if rest.len() > 2 && rest.starts_with("//") => {
+            let host = rest.trim_start_matches('/');
+            let here = ["127.0.0.1", "localhost", "[::1]"];
+            let to_itself = here.iter().any(|name| {
+                host.strip_prefix(name)
+                    .is_some_and(|after| after.is_empty() || after.starts_with([':', '/']))
+            });
+            if value.starts_with("http:") && !to_itself {
+                return refuse("codes leave this machine over https alone");
+            }
+            if key.is_none_or(|key| key.len() < 32) {
+                return refuse("a gateway needs SAMPARK_OTP_GATEWAY_KEY of 32 characters or more");
+            }
+            Ok(OtpSender::Gateway(value.to_owned()))
+        }
+        _ => refuse("neither `console` nor `file:PATH` nor `https://…`"),
     }
 }
 
@@ -291,12 +353,35 @@ mod tests {
             ("SAMPARK_DATABASE_POOL", "1"),
             ("SAMPARK_OTP_SENDER", "pigeon"),
             ("SAMPARK_OTP_SENDER", "file:"),
+            ("SAMPARK_OTP_SENDER", "https://sms.example/send"),
+            ("SAMPARK_OTP_SENDER", "http://sms.example/send"),
+            ("SAMPARK_OTP_PER_HOUR", "0"),
             ("SAMPARK_TIME_ZONE", "India"),
             ("SAMPARK_PHONE_PREFIXES", "91"),
             ("SAMPARK_LOG_FORMAT", "xml"),
         ] {
             let message = read(name, value).unwrap_err().to_string();
             assert!(message.starts_with(&format!("{name}={value:?}")), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_gateway_needs_a_key_and_https() {
+        let with_key = |sender: &str, key: &str| {
+            let values = [("SAMPARK_OTP_SENDER", sender), ("SAMPARK_OTP_GATEWAY_KEY", key)];
+            Config::from_values(&values.map(|(name, value)| (name, value.to_owned())).into(), None)
+        };
+        let key = "k".repeat(32);
+        assert!(with_key("https://sms.example/send", &key).is_ok());
+        assert!(with_key("http://127.0.0.1:9000/send", &key).is_ok());
+        for (sender, key) in [
+            ("https://sms.example/send", &key[1..]),
+            ("http://sms.example/send", &key),
+            ("http://localhost.evil.example/send", &key),
+            ("https://", &key),
+        ] {
+            let error = with_key(sender, key).unwrap_err().to_string();
+            assert!(!error.contains(key), "{error}");
         }
     }
 

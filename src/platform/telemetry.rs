@@ -38,6 +38,12 @@ pub struct Metrics {
     pub requests: HistogramVec,
     /// Visits by what became of them: created, duplicate, conflict, rejected.
     pub visits: IntCounterVec,
+    /// One-time codes by what became of them: sent, failed (tried again), refused.
+    pub codes: IntCounterVec,
+    /// Whether the gateway of codes is left alone because it fails.
+    pub code_breaker_open: IntGauge,
+    /// Codes and one-time passwords that were wrong.
+    pub wrong_codes: prometheus::IntCounter,
     /// Journal entries not yet numbered, as last seen by the poster.
     pub unposted: IntGauge,
     /// Unix time of the poster's last success.
@@ -64,6 +70,21 @@ impl Metrics {
             Opts::new("sampark_visits_total", "Visits received, by what became of them."),
             &["status"],
         )?;
+        let codes = IntCounterVec::new(
+            Opts::new("sampark_codes_total", "One-time codes, by what became of them."),
+            &["result"],
+        )?;
+        let code_breaker_open = IntGauge::new(
+            "sampark_code_breaker_open",
+            "1 while the gateway of one-time codes is left alone because it fails.",
+        )?;
+        let wrong_codes = prometheus::IntCounter::new(
+            "sampark_wrong_codes_total",
+            "One-time codes and passwords that were wrong.",
+        )?;
+        registry.register(Box::new(codes.clone()))?;
+        registry.register(Box::new(code_breaker_open.clone()))?;
+        registry.register(Box::new(wrong_codes.clone()))?;
         let unposted = IntGauge::new(
             "sampark_journal_unposted_entries",
             "Journal entries not yet numbered.",
@@ -85,6 +106,9 @@ impl Metrics {
             registry,
             requests,
             visits,
+            codes,
+            code_breaker_open,
+            wrong_codes,
             unposted,
             posted_at,
             connections,

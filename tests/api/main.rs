@@ -25,6 +25,7 @@ mod openapi;
 mod revocation;
 mod rosters;
 mod sessions;
+mod sign_in;
 mod tokens;
 mod totals;
 mod units;

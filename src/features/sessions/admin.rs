@@ -3,10 +3,11 @@
 
 use uuid::Uuid;
 
-use super::queries::{begin_session, lock_by_phone, make_admin, nation};
+use super::queries::{NewCode, begin_session, lock_by_phone, make_admin, nation, replace_code};
+use super::rules::{self, CodeKind};
 use super::wire::DeviceSent;
-use crate::access::KeyRing;
 use crate::access::tokens::LIFE;
+use crate::access::{KeyRing, Strength};
 use crate::features::workers::is_phone;
 use crate::journal::{Actor, Digest, Entry, Record};
 use crate::platform::clock::Clock;
@@ -73,7 +74,8 @@ pub async fn issue_token(db: &Db, clock: &Clock, keys: &KeyRing, phone: &str) ->
                 platform: None,
                 app_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             };
-            let (session_id, _) = begin_session(tx, &worker, &device, now, now + LIFE).await?;
+            let (session_id, _) =
+                begin_session(tx, &worker, &device, Strength::Program, now, now + LIFE).await?;
             let entry = Entry {
                 state_id: worker.state_id,
                 unit_id: worker.unit_id,
@@ -87,4 +89,42 @@ pub async fn issue_token(db: &Db, clock: &Clock, keys: &KeyRing, phone: &str) ->
         })
         .await?;
     keys.sign(worker_id, session_id, now)
+}
+
+/// A code that whoever runs the server reads out to a worker: how the first administrator sets up his second factor.
+///
+/// # Errors
+/// 404 if nobody active has this number.
+pub async fn read_out_code(db: &Db, clock: &Clock, keys: &KeyRing, phone: &str) -> Result<String, ApiError> {
+    let now = clock.now();
+    let phone = phone.to_owned();
+    let code = rules::new_read_out_code()?;
+    let id = Uuid::new_v4();
+    let new = NewCode {
+        id,
+        hash: rules::code_hash(keys.code_key(), id, None, &code),
+        kind: CodeKind::ReadOut,
+        device_id: None,
+        given_by: None,
+        created_at: now,
+        expires_at: now + rules::READ_OUT_LIFE,
+    };
+    db.write(&Actor::program(now), async move |tx| {
+        let worker = lock_by_phone(tx, &phone)
+            .await?
+            .ok_or_else(|| ApiError::new(Code::NotFound, "no active worker has this number"))?;
+        replace_code(tx, worker.id, &new).await?;
+        let entry = Entry {
+            state_id: worker.state_id,
+            unit_id: worker.unit_id,
+            action: "session.read_out_code",
+            subject: "session",
+            subject_ids: vec![worker.id.0],
+            subject_uuids: vec![id],
+            digest: Digest::of(&(worker.id, id)),
+        };
+        Ok(((), entry.into()))
+    })
+    .await?;
+    Ok(code)
 }

@@ -1,14 +1,10 @@
-use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, delete, get, post, web};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::queries::{self, RefreshRow, RosterRow};
 use super::rules;
-use super::sender::Sender;
-use super::wire::{
-    CodeRequest, CodeSentView, DeviceView, DevicesView, MeView, OtpGrant, TokenRequest, TokenView,
-};
+use super::wire::{DeviceView, DevicesView, MeView, TokenRequest, TokenView};
 use crate::access::actions::ActionName;
 use crate::access::tokens::LIFE;
 use crate::access::{Access, Caller};
@@ -20,61 +16,17 @@ use crate::platform::db::{Db, Tx};
 use crate::platform::error::{ApiError, Code, Problem};
 use crate::platform::ids::{DeviceId, SessionId, WorkerId};
 use crate::platform::reply::Reply;
+use crate::platform::telemetry::Metrics;
 
-/// Ask for a one-time code
-///
-/// The answer is the same for a number that nobody has.
-#[utoipa::path(
-    operation_id = "request_code", tag = "auth", security(()),
-    request_body = CodeRequest,
-    responses(
-        (status = 202, description = "If the number is on the roster and was not sent too many, a code is on its way.", body = CodeSentView),
-        (status = 422, description = "Not a phone number.", body = Problem, content_type = "application/problem+json"),
-    ),
-)]
-#[post("/v1/auth/otp")]
-pub async fn request_code(
-    body: Json<CodeRequest>,
-    db: web::Data<Db>,
-    clock: web::Data<Clock>,
-    access: web::Data<Access>,
-    sender: web::Data<Sender>,
-) -> Result<Reply, ApiError> {
-    let even = tokio::time::sleep(rules::EVEN_TIME);
-    let phone = body.value.phone;
-    let now = clock.now();
-    let code = rules::new_code()?;
-    let challenge = Uuid::new_v4();
-    let hash = rules::code_hash(access.keys().code_key(), challenge, &code);
-    let asked = phone.clone();
-    let send = db
-        .write(&Actor::program(now), async move |tx| {
-            let Some(worker) = queries::lock_by_phone(tx, &asked).await? else {
-                return Ok((false, Record::nothing()));
-            };
-            let sent = queries::codes_sent(tx, &worker, now - TimeDelta::days(1)).await?;
-            if !rules::may_send(&sent, now) {
-                return Ok((false, Record::nothing()));
-            }
-            queries::replace_code(tx, &worker, challenge, &hash, now, now + rules::CODE_LIFE).await?;
-            Ok((true, entry(&worker, "session.send_code", challenge).into()))
-        })
-        .await?;
-    if send {
-        sender.send(phone, code, now);
-    }
-    // Only a known number is written about, which takes a while longer.
-    even.await;
-    let view = CodeSentView {
-        expires_in: rules::CODE_LIFE.num_seconds(),
-        retry_after: rules::CODE_GAP.num_seconds(),
-    };
-    Reply::with_status(StatusCode::ACCEPTED, &view)
-}
+pub mod codes;
+pub mod help;
+pub mod second_factor;
 
 /// Sign in, or refresh
 ///
-/// `grant_type` `otp` signs in with a one-time code, `refresh_token` gets new tokens. A refresh whose reply was lost may be
+/// `grant_type` `otp` signs in with a one-time code, `totp` with the password of an app on a phone that was signed in
+/// before, `refresh_token` gets new tokens. Roles that coordinate hold only in a session that began with `totp`, alone or
+/// beside the code. A refresh whose reply was lost may be
 /// sent again; an older refresh token ends the session.
 #[utoipa::path(
     operation_id = "issue_token", tag = "auth", security(()),
@@ -84,6 +36,7 @@ pub async fn request_code(
         (status = 400, description = "Another grant type.", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "The code or the refresh token is not valid.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A field is missing or not valid.", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Sign-in by message is suspended for today.", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 #[post("/v1/auth/token")]
@@ -92,14 +45,25 @@ pub async fn issue_token(
     db: web::Data<Db>,
     clock: web::Data<Clock>,
     access: web::Data<Access>,
+    metrics: web::Data<Metrics>,
 ) -> Result<Reply, ApiError> {
     let even = tokio::time::sleep(rules::EVEN_TIME);
     let request = body.value;
     let now = clock.now();
     let begun = match request.grant_type.as_str() {
-        "otp" => {
-            let grant = request.otp().map_err(ApiError::fields)?;
-            let begun = sign_in(&db, &access, grant, now).await;
+        kind @ ("otp" | "totp") => {
+            let grant = if kind == "otp" {
+                request.otp()
+            } else {
+                request.totp()
+            };
+            let grant = grant.map_err(ApiError::fields)?;
+            let desk = codes::Desk {
+                db: &db,
+                access: &access,
+                metrics: &metrics,
+            };
+            let begun = desk.sign_in(grant, now).await;
             if begun.is_err() {
                 // A try at a known number's code is written down, which takes a while longer.
                 even.await;
@@ -119,7 +83,7 @@ pub async fn issue_token(
         _ => {
             return Err(ApiError::new(
                 Code::UnsupportedGrantType,
-                "grant_type must be otp or refresh_token",
+                "grant_type must be otp, totp or refresh_token",
             ));
         }
     };
@@ -137,59 +101,14 @@ pub async fn issue_token(
     })
 }
 
-type Begun = (WorkerId, SessionId, String);
+pub(super) type Begun = (WorkerId, SessionId, String);
 
-async fn sign_in(db: &Db, access: &Access, grant: OtpGrant, now: DateTime<Utc>) -> Result<Begun, ApiError> {
-    let wrong = || ApiError::new(Code::InvalidCode, "the code is wrong, used up or too old");
-    let actor = Actor::program(now);
-    let phone = grant.phone.clone();
-    // The try is committed before the code is compared: fifty tries at once are five.
-    let tried = db
-        .write(&actor, async move |tx| {
-            let Some(worker) = queries::lock_by_phone(tx, &phone).await? else {
-                return Ok((None, Record::nothing()));
-            };
-            let Some(challenge) = queries::count_try(tx, &worker, rules::TRIES, now).await? else {
-                return Ok((None, Record::nothing()));
-            };
-            let record = entry(&worker, "session.try_code", challenge.id).into();
-            Ok((Some((worker, challenge)), record))
-        })
-        .await?;
-    let id = tried.as_ref().map_or(Uuid::nil(), |(_, challenge)| challenge.id);
-    let hash = rules::code_hash(access.keys().code_key(), id, &grant.code);
-    let (worker, challenge) = tried.ok_or_else(wrong)?;
-    if !rules::same(&hash, &challenge.code_hash) {
-        return Err(wrong());
-    }
-    let token = rules::new_refresh_token()?;
-    let kept = rules::token_hash(&token);
-    let actor = Actor {
-        worker_id: Some(worker.id),
-        device_id: Some(grant.device.id),
-        at: now,
-    };
-    let (session_id, ended) = db
-        .write(&actor, async move |tx| {
-            if !queries::use_code(tx, challenge.id, now).await? {
-                return Err(wrong());
-            }
-            let ends = now + rules::SESSION_LIFE;
-            let (session_id, ended) = queries::begin_session(tx, &worker, &grant.device, now, ends).await?;
-            let expires_at = idle_until(tx, worker.id, now).await?;
-            queries::keep_token(tx, session_id, kept, None, now, expires_at).await?;
-            let record = entry(&worker, "session.begin", session_id.0).into();
-            Ok(((session_id, ended), record))
-        })
-        .await?;
-    if ended {
-        // Forgetting is for everyone; thousands who sign in of a morning should not make the others be looked up anew.
-        access.forget();
-    }
-    Ok((worker.id, session_id, token))
-}
-
-async fn idle_until(tx: &mut Tx, worker_id: WorkerId, now: DateTime<Utc>) -> Result<DateTime<Utc>, ApiError> {
+/// Until when a refresh token of his works unused.
+pub(super) async fn idle_until(
+    tx: &mut Tx,
+    worker_id: WorkerId,
+    now: DateTime<Utc>,
+) -> Result<DateTime<Utc>, ApiError> {
     let roles = queries::roles_of(tx, worker_id).await?;
     Ok(now + rules::idle_life(&roles))
 }
@@ -228,8 +147,8 @@ async fn refresh(db: &Db, access: &Access, token: &str, now: DateTime<Utc>) -> R
         .await?;
     match done {
         Some((row, true)) => Ok((row.worker_id, row.session_id, next)),
-        Some((_, false)) => {
-            access.forget();
+        Some((row, false)) => {
+            access.forget_workers(&[row.worker_id]);
             Err(invalid())
         }
         None => Err(invalid()),
@@ -237,7 +156,7 @@ async fn refresh(db: &Db, access: &Access, token: &str, now: DateTime<Utc>) -> R
 }
 
 /// What was done to a session or code, by its number; never what it was.
-fn entry(worker: &RosterRow, action: &'static str, subject: Uuid) -> Entry {
+pub(super) fn entry(worker: &RosterRow, action: &'static str, subject: Uuid) -> Entry {
     Entry {
         state_id: worker.state_id,
         unit_id: worker.unit_id,
@@ -263,7 +182,7 @@ pub async fn log_out(
     db: web::Data<Db>,
     access: web::Data<Access>,
 ) -> Result<HttpResponse, ApiError> {
-    let actor = *caller.actor();
+    let (actor, actor_id) = (*caller.actor(), caller.worker_id());
     db.write(&actor, async move |tx| {
         let ended = queries::end_session(tx, caller.session_id(), "logout", actor.at).await?;
         let worker = queries::find_active(tx, caller.worker_id()).await?;
@@ -274,7 +193,7 @@ pub async fn log_out(
         Ok(((), record))
     })
     .await?;
-    access.forget();
+    access.forget_workers(&[actor_id]);
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -321,7 +240,7 @@ pub async fn revoke_device(
     db: web::Data<Db>,
     access: web::Data<Access>,
 ) -> Result<HttpResponse, ApiError> {
-    let (actor, id) = (*caller.actor(), *id);
+    let (actor, actor_id, id) = (*caller.actor(), caller.worker_id(), *id);
     db.write(&actor, async move |tx| {
         let worker = queries::find_active(tx, caller.worker_id()).await?;
         let ended = queries::end_own_device(tx, &caller, id).await?;
@@ -331,7 +250,36 @@ pub async fn revoke_device(
         }
     })
     .await?;
-    access.forget();
+    access.forget_workers(&[actor_id]);
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Sign out everywhere
+#[utoipa::path(
+    operation_id = "log_out_everywhere", tag = "auth", security(("bearer" = [])),
+    responses(
+        (status = 204, description = "Every session of yours has ended, this one too."),
+        (status = 401, description = "Not signed in.", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[delete("/v1/auth/devices")]
+pub async fn log_out_everywhere(
+    caller: Caller,
+    db: web::Data<Db>,
+    access: web::Data<Access>,
+) -> Result<HttpResponse, ApiError> {
+    let (actor, actor_id) = (*caller.actor(), caller.worker_id());
+    db.write(&actor, async move |tx| {
+        let ended = queries::guards::end_all(tx, actor_id, "logout_everywhere", actor.at).await?;
+        let worker = queries::find_active(tx, actor_id).await?;
+        let record = match worker {
+            Some(worker) if ended > 0 => entry(&worker, "session.end_all", caller.session_id().0).into(),
+            _ => Record::nothing(),
+        };
+        Ok(((), record))
+    })
+    .await?;
+    access.forget_workers(&[actor_id]);
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -361,8 +309,14 @@ pub async fn get_me(caller: Caller, db: web::Data<Db>) -> Result<Reply, ApiError
         .iter()
         .filter(|action| caller.may(**action))
         .map(|action| action.as_str());
+    let needs = caller.held().any(|grant| grant.role.needs_second_factor());
     Reply::ok(&MeView {
         grants,
+        second_factor: match (needs, caller.strength().is_strong()) {
+            (false, _) => "not_needed",
+            (true, false) => "needed",
+            (true, true) => "done",
+        },
         actions: actions.collect(),
         worker,
     })

@@ -8,12 +8,16 @@ use diesel::{OptionalExtension, QueryResult, QueryableByName};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
+use super::rules::CodeKind;
 use super::wire::DeviceSent;
-use crate::access::{Caller, Role};
+use crate::access::{Caller, Role, Strength};
 use crate::journal::Digest;
 use crate::platform::db::Tx;
 use crate::platform::ids::{DeviceId, SessionId, UnitId, WorkerId};
 use crate::platform::statement::statement;
+
+pub mod guards;
+pub mod outbox;
 
 /// An active worker, with where he stands on the roster.
 #[derive(Clone, Copy, Debug, QueryableByName)]
@@ -39,6 +43,9 @@ pub struct ChallengeRow {
     pub id: Uuid,
     #[diesel(sql_type = Binary)]
     pub code_hash: Vec<u8>,
+    /// The device that asked for it, where it said so.
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub device_id: Option<DeviceId>,
 }
 
 /// A refresh token with its session.
@@ -111,7 +118,7 @@ pub async fn codes_sent(
     since: DateTime<Utc>,
 ) -> QueryResult<Vec<DateTime<Utc>>> {
     let rows: Vec<TimeRow> =
-        statement("SELECT created_at AS at FROM otp_challenges WHERE worker_id = $1 AND created_at > $2")
+        statement("SELECT created_at AS at FROM otp_challenges WHERE worker_id = $1 AND created_at > $2 AND kind = 'sent'")
             .bind::<Integer, _>(worker.id)
             .bind::<Timestamptz, _>(since)
             .load(tx)
@@ -119,46 +126,74 @@ pub async fn codes_sent(
     Ok(rows.into_iter().map(|row| row.at).collect())
 }
 
-/// Ends his older codes and keeps a new one.
-pub async fn replace_code(
-    tx: &mut Tx,
-    worker: &RosterRow,
-    id: Uuid,
-    hash: &[u8],
-    now: DateTime<Utc>,
-    expires_at: DateTime<Utc>,
-) -> QueryResult<()> {
-    statement("UPDATE otp_challenges SET used_at = $1 WHERE worker_id = $2 AND used_at IS NULL")
-        .bind::<Timestamptz, _>(now)
+/// The language of his messages.
+pub async fn language_of(tx: &mut Tx, worker: &RosterRow) -> QueryResult<String> {
+    #[derive(QueryableByName)]
+    struct LanguageRow {
+        #[diesel(sql_type = Text)]
+        language: String,
+    }
+    let row: LanguageRow = statement("SELECT language FROM workers WHERE id = $1")
         .bind::<Integer, _>(worker.id)
-        .execute(tx)
+        .get_result(tx)
         .await?;
+    Ok(row.language)
+}
+
+/// A code to keep.
+#[derive(Debug)]
+pub struct NewCode {
+    pub id: Uuid,
+    pub hash: Vec<u8>,
+    pub kind: CodeKind,
+    pub device_id: Option<DeviceId>,
+    pub given_by: Option<WorkerId>,
+    pub created_at: DateTime<Utc>,
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Ends his older codes of the kind and keeps a new one.
+pub async fn replace_code(tx: &mut Tx, worker_id: WorkerId, new: &NewCode) -> QueryResult<()> {
     statement(
-        "INSERT INTO otp_challenges (id, worker_id, code_hash, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)",
+        "UPDATE otp_challenges SET used_at = $1 WHERE worker_id = $2 AND kind = $3 AND used_at IS NULL",
     )
-    .bind::<SqlUuid, _>(id)
-    .bind::<Integer, _>(worker.id)
-    .bind::<Binary, _>(hash)
-    .bind::<Timestamptz, _>(now)
-    .bind::<Timestamptz, _>(expires_at)
+    .bind::<Timestamptz, _>(new.created_at)
+    .bind::<Integer, _>(worker_id)
+    .bind::<Text, _>(new.kind.as_str())
+    .execute(tx)
+    .await?;
+    statement(
+        "INSERT INTO otp_challenges (id, worker_id, code_hash, kind, device_id, given_by, created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind::<SqlUuid, _>(new.id)
+    .bind::<Integer, _>(worker_id)
+    .bind::<Binary, _>(&new.hash)
+    .bind::<Text, _>(new.kind.as_str())
+    .bind::<Nullable<SqlUuid>, _>(new.device_id)
+    .bind::<Nullable<Integer>, _>(new.given_by)
+    .bind::<Timestamptz, _>(new.created_at)
+    .bind::<Timestamptz, _>(new.expires_at)
     .execute(tx)
     .await
     .map(|_| ())
 }
 
-/// Counts a try at his live code, if one is left. Commit before comparing.
+/// Counts a try at his live code of a kind, if one is left. Commit before comparing.
 pub async fn count_try(
     tx: &mut Tx,
     worker: &RosterRow,
+    kind: CodeKind,
     most: i16,
     now: DateTime<Utc>,
 ) -> QueryResult<Option<ChallengeRow>> {
     statement(
         "UPDATE otp_challenges SET tries = tries + 1
-         WHERE worker_id = $1 AND used_at IS NULL AND expires_at > $2 AND tries < $3
-         RETURNING id, code_hash",
+         WHERE worker_id = $1 AND kind = $2 AND used_at IS NULL AND expires_at > $3 AND tries < $4
+         RETURNING id, code_hash, device_id",
     )
     .bind::<Integer, _>(worker.id)
+    .bind::<Text, _>(kind.as_str())
     .bind::<Timestamptz, _>(now)
     .bind::<SmallInt, _>(most)
     .get_result(tx)
@@ -191,6 +226,7 @@ pub async fn begin_session(
     tx: &mut Tx,
     worker: &RosterRow,
     device: &DeviceSent,
+    strength: Strength,
     now: DateTime<Utc>,
     expires_at: DateTime<Utc>,
 ) -> QueryResult<(SessionId, bool)> {
@@ -212,11 +248,13 @@ pub async fn begin_session(
     let ended = end_on_device(tx, worker.id, device.id, "signed_in_again", now).await?;
     let id = SessionId(Uuid::new_v4());
     statement(
-        "INSERT INTO sessions (id, worker_id, device_id, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO sessions (id, worker_id, device_id, strength, created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6)",
     )
     .bind::<SqlUuid, _>(id)
     .bind::<Integer, _>(worker.id)
     .bind::<SqlUuid, _>(device.id)
+    .bind::<Text, _>(strength.as_str())
     .bind::<Timestamptz, _>(now)
     .bind::<Timestamptz, _>(expires_at)
     .execute(tx)

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::{constant_time, hmac};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,13 +14,22 @@ use uuid::Uuid;
 use crate::access::Role;
 use crate::journal::Digest;
 use crate::platform::error::ApiError;
+use crate::platform::ids::{DeviceId, WorkerId};
 
 /// How long a code works.
 pub const CODE_LIFE: TimeDelta = TimeDelta::seconds(300);
+/// How long a code works that is read out to somebody: he may have to be called back.
+pub const READ_OUT_LIFE: TimeDelta = TimeDelta::seconds(900);
 /// The least time between two codes for a number.
-pub const CODE_GAP: TimeDelta = TimeDelta::seconds(30);
+pub const CODE_GAP: TimeDelta = TimeDelta::seconds(60);
 /// Tries that are judged a code.
 pub const TRIES: i16 = 5;
+/// Failed sign-ins in a row that lock an account, and for how long unless a coordinator unlocks it.
+pub const FAILURES: i32 = 20;
+pub const LOCK: TimeDelta = TimeDelta::days(1);
+/// Wrong codes a day over everyone that stop sign-in by message for the day: at six digits this many guesses mean a
+/// hundredth of a takeover.
+pub const WRONG_A_DAY: i64 = 10_000;
 /// Codes a number is sent in 15 minutes and in a day at most.
 const CODES: [(TimeDelta, usize); 2] = [(TimeDelta::minutes(15), 3), (TimeDelta::days(1), 10)];
 /// The least time that an answer takes which could tell whether a number is on the roster. Longer than the writes that
@@ -41,6 +51,41 @@ pub fn new_code() -> Result<String, ApiError> {
     Ok(format!("{:06}", number % 1_000_000))
 }
 
+/// Eight random digits, for a code that is read out: it may be tried when codes by message no longer are.
+pub fn new_read_out_code() -> Result<String, ApiError> {
+    let number = u64::from_be_bytes(random_bytes()?);
+    Ok(format!("{:08}", number % 100_000_000))
+}
+
+/// How a code came to him who tries it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodeKind {
+    Sent,
+    ReadOut,
+}
+
+impl CodeKind {
+    /// By the number of its digits.
+    pub fn of(code: &str) -> Option<Self> {
+        if !code.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        match code.len() {
+            6 => Some(Self::Sent),
+            8 => Some(Self::ReadOut),
+            _ => None,
+        }
+    }
+
+    /// As in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::ReadOut => "read_out",
+        }
+    }
+}
+
 /// 256 random bits.
 pub fn new_refresh_token() -> Result<String, ApiError> {
     Ok(URL_SAFE_NO_PAD.encode(random_bytes::<32>()?))
@@ -51,10 +96,12 @@ pub fn token_hash(token: &str) -> Digest {
     Digest::of_bytes(token.as_bytes())
 }
 
-/// What is kept of a code: bound to its challenge, under a key that is not in the database.
-pub fn code_hash(key: &[u8; 32], challenge: Uuid, code: &str) -> Vec<u8> {
+/// What is kept of a code: bound to its challenge and, where it is known, to the device, under a key that is not in the
+/// database.
+pub fn code_hash(key: &[u8; 32], challenge: Uuid, device: Option<DeviceId>, code: &str) -> Vec<u8> {
     let key = hmac::Key::new(hmac::HMAC_SHA256, key);
     let mut message = challenge.as_bytes().to_vec();
+    message.extend_from_slice(device.map_or(Uuid::nil(), |device| device.0).as_bytes());
     message.extend_from_slice(code.as_bytes());
     hmac::sign(&key, &message).as_ref().to_vec()
 }
@@ -73,6 +120,119 @@ pub fn may_send(sent_at: &[DateTime<Utc>], now: DateTime<Utc>) -> bool {
             .count()
     };
     since(CODE_GAP) == 0 && CODES.iter().all(|(span, most)| since(*span) < *most)
+}
+
+/// How long to wait before a message is tried again.
+pub fn retry_pause(attempts: i16) -> TimeDelta {
+    let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(0).min(5);
+    TimeDelta::seconds(1_i64 << doublings)
+}
+
+/// What is sealed of a message on its way.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub struct Sealed {
+    pub phone: String,
+    pub code: String,
+    pub language: String,
+}
+
+/// Seals a message for its challenge.
+pub fn seal_message(key: &[u8; 32], challenge: Uuid, message: &Sealed) -> Result<Vec<u8>, ApiError> {
+    let plain = serde_json::to_vec(message).map_err(ApiError::internal)?;
+    seal(
+        key,
+        &[b"message\0", challenge.as_bytes().as_slice()].concat(),
+        plain,
+    )
+}
+
+/// Opens one; `None` if it was sealed under another key or for another challenge.
+pub fn open_message(key: &[u8; 32], challenge: Uuid, sealed: &[u8]) -> Option<Sealed> {
+    let plain = open(
+        key,
+        &[b"message\0", challenge.as_bytes().as_slice()].concat(),
+        sealed,
+    )?;
+    serde_json::from_slice(&plain).ok()
+}
+
+/// The key that seals, derived (RFC 5869 with an empty salt is an HMAC), so that no key serves two purposes.
+fn sealing_key(key: &[u8; 32]) -> Result<RandomizedNonceKey, ApiError> {
+    let root = hmac::Key::new(hmac::HMAC_SHA256, key);
+    let derived = hmac::sign(&root, b"sampark sealing\x01");
+    RandomizedNonceKey::new(&AES_256_GCM, derived.as_ref()).map_err(ApiError::internal)
+}
+
+/// AES-256-GCM under a random nonce, which stands in front.
+fn seal(key: &[u8; 32], bound_to: &[u8], mut plain: Vec<u8>) -> Result<Vec<u8>, ApiError> {
+    let nonce = sealing_key(key)?
+        .seal_in_place_append_tag(Aad::from(bound_to), &mut plain)
+        .map_err(ApiError::internal)?;
+    Ok([nonce.as_ref().as_slice(), plain.as_slice()].concat())
+}
+
+fn open(key: &[u8; 32], bound_to: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+    let (nonce, rest) = sealed.split_at_checked(NONCE_LEN)?;
+    let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+    let mut rest = rest.to_vec();
+    let plain = sealing_key(key)
+        .ok()?
+        .open_in_place(nonce, Aad::from(bound_to), &mut rest)
+        .ok()?;
+    Some(plain.to_vec())
+}
+
+/// 160 random bits for a one-time password app (RFC 4226, section 4, requirement 6).
+pub fn new_factor_secret() -> Result<[u8; 20], ApiError> {
+    random_bytes()
+}
+
+/// Seals the secret of a second factor for its worker.
+pub fn seal_factor(key: &[u8; 32], worker: WorkerId, secret: &[u8; 20]) -> Result<Vec<u8>, ApiError> {
+    seal(key, format!("factor {worker}").as_bytes(), secret.to_vec())
+}
+
+fn factor_of(secret: [u8; 20]) -> Result<totp_rs::Totp, ApiError> {
+    totp_rs::Builder::new()
+        .with_algorithm(totp_rs::Algorithm::SHA1)
+        .with_digits(6)
+        .with_skew(1)
+        .with_step_duration(30)
+        .with_secret(secret)
+        .build()
+        .map_err(|error| ApiError::internal(error.to_string()))
+}
+
+/// The time step of which this is the one-time password, if it is one of now, the step before or the one after, and no
+/// earlier than those used up.
+pub fn check_factor(
+    key: &[u8; 32],
+    worker: WorkerId,
+    sealed: &[u8],
+    last_step: i64,
+    password: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<i64>, ApiError> {
+    let secret = open(key, format!("factor {worker}").as_bytes(), sealed);
+    let Some(secret) = secret.and_then(|secret| secret.try_into().ok()) else {
+        return Err(ApiError::internal(
+            "a second factor was sealed under another key: is SAMPARK_CODE_KEY_FILE the right one?",
+        ));
+    };
+    let time = u64::try_from(now.timestamp()).unwrap_or(0);
+    let step = factor_of(secret)?.check(password, time);
+    Ok(step
+        .and_then(|step| i64::try_from(step).ok())
+        .filter(|step| *step > last_step))
+}
+
+/// The secret in base32, and the URI that apps read from a QR code. Neither name nor number of the worker is in it.
+pub fn factor_uri(worker: WorkerId, secret: &[u8; 20]) -> (String, String) {
+    let text = totp_rs::Secret::from(*secret).to_base32();
+    let uri = format!(
+        "otpauth://totp/Sampark:worker%20{worker}?secret={text}&issuer=Sampark&algorithm=SHA1&digits=6&period=30"
+    );
+    (text, uri)
 }
 
 /// How long a refresh token of somebody with these roles works unused: who may do more comes back sooner.
@@ -97,12 +257,13 @@ mod tests {
             "{code}"
         );
         let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let hash = code_hash(&[1; 32], one, "123456");
-        assert!(same(&hash, &code_hash(&[1; 32], one, "123456")));
+        let hash = code_hash(&[1; 32], one, None, "123456");
+        assert!(same(&hash, &code_hash(&[1; 32], one, None, "123456")));
         for other in [
-            code_hash(&[2; 32], one, "123456"),
-            code_hash(&[1; 32], two, "123456"),
-            code_hash(&[1; 32], one, "123457"),
+            code_hash(&[2; 32], one, None, "123456"),
+            code_hash(&[1; 32], two, None, "123456"),
+            code_hash(&[1; 32], one, Some(DeviceId(two)), "123456"),
+            code_hash(&[1; 32], one, None, "123457"),
         ] {
             assert!(!same(&hash, &other));
         }
@@ -113,7 +274,7 @@ mod tests {
         let now: DateTime<Utc> = "2026-11-23T06:30:00Z".parse().unwrap();
         let ago = |minutes: i64| now - TimeDelta::minutes(minutes);
         assert!(may_send(&[], now));
-        assert!(!may_send(&[now - TimeDelta::seconds(29)], now));
+        assert!(!may_send(&[now - TimeDelta::seconds(59)], now));
         assert!(may_send(&[ago(1), ago(2)], now));
         assert!(!may_send(&[ago(1), ago(2), ago(3)], now));
         assert!(may_send(&[ago(16), ago(17), ago(18)], now));
@@ -121,6 +282,62 @@ mod tests {
             &(2..12).map(|hours| ago(hours * 60)).collect::<Vec<_>>(),
             now
         ));
+    }
+
+    #[test]
+    fn what_is_sealed_opens_under_its_key_and_for_its_challenge_alone() {
+        let (key, id) = ([7; 32], Uuid::from_u128(1));
+        let message = Sealed {
+            phone: "+919812345678".to_owned(),
+            code: "123456".to_owned(),
+            language: "hi".to_owned(),
+        };
+        let sealed = seal_message(&key, id, &message).unwrap();
+        assert_eq!(open_message(&key, id, &sealed).unwrap().code, "123456");
+        assert_ne!(
+            sealed,
+            seal_message(&key, id, &message).unwrap(),
+            "another nonce each time"
+        );
+        assert!(open_message(&[8; 32], id, &sealed).is_none());
+        assert!(open_message(&key, Uuid::from_u128(2), &sealed).is_none());
+        for n in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[n] ^= 1;
+            assert!(open_message(&key, id, &changed).is_none());
+            assert!(open_message(&key, id, &sealed[..n]).is_none());
+        }
+    }
+
+    #[test]
+    fn a_one_time_password_works_a_step_early_and_late_and_once() {
+        // RFC 6238, appendix B: this secret at 59 s gives 94287082, of which we use six digits.
+        let secret = *b"12345678901234567890";
+        let (key, worker) = ([7; 32], WorkerId(3));
+        let sealed = seal_factor(&key, worker, &secret).unwrap();
+        let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
+        let check = |last, seconds| check_factor(&key, worker, &sealed, last, "287082", at(seconds)).unwrap();
+        assert_eq!(check(0, 59), Some(1));
+        assert_eq!((check(0, 29), check(0, 89)), (Some(1), Some(1)));
+        assert_eq!(check(0, 90), None);
+        assert_eq!(check(1, 59), None, "it was used");
+        assert!(check_factor(&key, WorkerId(4), &sealed, 0, "287082", at(59)).is_err());
+        for wrong in ["", "287083", "2870820", "28708", "abcdef", "२८७०८२"] {
+            assert_eq!(
+                check_factor(&key, worker, &sealed, 0, wrong, at(59)).unwrap(),
+                None,
+                "{wrong}"
+            );
+        }
+        let (text, uri) = factor_uri(worker, &secret);
+        assert_eq!(text, "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ");
+        assert!(uri.starts_with("otpauth://totp/Sampark:worker%203?secret=GEZDG"));
+    }
+
+    #[test]
+    fn retries_come_later_and_later() {
+        let pauses: Vec<i64> = (1..9).map(|n| retry_pause(n).num_seconds()).collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 32, 32]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::rules::CodeKind;
 use crate::features::workers::{GrantView, WorkerView, is_phone};
 use crate::platform::ids::DeviceId;
 use crate::platform::validate::{FieldErrors, Validate};
@@ -12,6 +13,10 @@ pub struct CodeRequest {
     /// E.164, as on the roster.
     #[schema(example = "+919812345678")]
     pub phone: String,
+    /// The phone that asks; the code then works on no other.
+    #[serde(default)]
+    #[schema(value_type = Option<uuid::Uuid>, example = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff")]
+    pub device_id: Option<DeviceId>,
 }
 
 impl Validate for CodeRequest {
@@ -37,7 +42,7 @@ pub struct CodeSentView {
     #[schema(example = 300)]
     pub expires_in: i64,
     /// Seconds after which another may be asked for.
-    #[schema(example = 30)]
+    #[schema(example = 60)]
     pub retry_after: i64,
 }
 
@@ -59,7 +64,8 @@ pub struct DeviceSent {
     pub app_version: Option<String>,
 }
 
-/// A request for tokens. `otp` wants `phone`, `code` and `device`; `refresh_token` wants `refresh_token`.
+/// A request for tokens. `otp` wants `phone`, `code` and `device`, and of who coordinates `totp` as well; `totp` wants
+/// `phone`, `totp` and a `device` that was signed in before; `refresh_token` wants `refresh_token`.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenRequest {
@@ -71,6 +77,10 @@ pub struct TokenRequest {
     #[serde(default)]
     #[schema(example = "123456")]
     pub code: Option<String>,
+    /// The six digits that the app shows.
+    #[serde(default)]
+    #[schema(example = json!(null))]
+    pub totp: Option<String>,
     #[serde(default)]
     pub device: Option<DeviceSent>,
     #[serde(default)]
@@ -92,44 +102,104 @@ pub struct TokenRequest {
     pub client_secret: Option<String>,
 }
 
-/// A sign-in with a one-time code, as understood.
+/// A sign-in, as understood.
 #[derive(Clone, Debug)]
-pub struct OtpGrant {
+pub struct SignIn {
     pub phone: String,
-    pub code: String,
     pub device: DeviceSent,
+    pub proof: Proof,
+}
+
+/// By what he proves himself.
+#[derive(Clone, Debug)]
+pub enum Proof {
+    Code {
+        code: String,
+        kind: CodeKind,
+        totp: Option<String>,
+    },
+    Totp(String),
 }
 
 impl TokenRequest {
     /// The fields of a sign-in with a code.
-    pub fn otp(self) -> Result<OtpGrant, FieldErrors> {
+    pub fn otp(mut self) -> Result<SignIn, FieldErrors> {
         let mut errors = FieldErrors::default();
-        for (pointer, missing) in [
-            ("/phone", self.phone.is_none()),
-            ("/code", self.code.is_none()),
-            ("/device", self.device.is_none()),
-        ] {
-            if missing {
-                errors.add(pointer, "missing_field", "is needed for grant_type otp");
-            }
+        let code = self.code.take();
+        if code.is_none() {
+            errors.add("/code", "missing_field", "is needed for grant_type otp");
         }
-        match (self.phone, self.code, self.device) {
-            (Some(phone), Some(code), Some(device)) if errors.0.is_empty() => {
-                check_phone(&phone, &mut errors);
-                if code.len() != 6 || !code.bytes().all(|byte| byte.is_ascii_digit()) {
-                    errors.add("/code", "not_a_code", "must be the six digits of the message");
-                }
+        let kind = code.as_deref().and_then(CodeKind::of);
+        if code.is_some() && kind.is_none() {
+            errors.add(
+                "/code",
+                "not_a_code",
+                "must be the six digits of the message, or the eight that were read out",
+            );
+        }
+        let totp = self.totp.take();
+        check_totp(totp.as_deref(), &mut errors);
+        let (phone, device) = self.who("otp", &mut errors);
+        match (phone, device, code, kind) {
+            (Some(phone), Some(device), Some(code), Some(kind)) if errors.0.is_empty() => Ok(SignIn {
+                phone,
+                device,
+                proof: Proof::Code { code, kind, totp },
+            }),
+            _ => Err(errors),
+        }
+    }
+
+    /// The fields of a sign-in with a one-time password alone.
+    pub fn totp(mut self) -> Result<SignIn, FieldErrors> {
+        let mut errors = FieldErrors::default();
+        let totp = self.totp.take();
+        if totp.is_none() {
+            errors.add("/totp", "missing_field", "is needed for grant_type totp");
+        }
+        check_totp(totp.as_deref(), &mut errors);
+        let (phone, device) = self.who("totp", &mut errors);
+        match (phone, device, totp) {
+            (Some(phone), Some(device), Some(totp)) if errors.0.is_empty() => Ok(SignIn {
+                phone,
+                device,
+                proof: Proof::Totp(totp),
+            }),
+            _ => Err(errors),
+        }
+    }
+
+    /// What every sign-in needs.
+    fn who(self, grant_type: &str, errors: &mut FieldErrors) -> (Option<String>, Option<DeviceSent>) {
+        match &self.phone {
+            None => errors.add(
+                "/phone",
+                "missing_field",
+                format!("is needed for grant_type {grant_type}"),
+            ),
+            Some(phone) => check_phone(phone, errors),
+        }
+        match &self.device {
+            None => errors.add(
+                "/device",
+                "missing_field",
+                format!("is needed for grant_type {grant_type}"),
+            ),
+            Some(device) => {
                 errors.optional_text("/device/name", device.name.as_deref(), 0, 200);
                 errors.optional_text("/device/platform", device.platform.as_deref(), 0, 50);
                 errors.optional_text("/device/app_version", device.app_version.as_deref(), 0, 50);
-                if errors.0.is_empty() {
-                    Ok(OtpGrant { phone, code, device })
-                } else {
-                    Err(errors)
-                }
             }
-            _ => Err(errors),
         }
+        (self.phone, self.device)
+    }
+}
+
+fn check_totp(totp: Option<&str>, errors: &mut FieldErrors) {
+    if let Some(totp) = totp
+        && (totp.len() != 6 || !totp.bytes().all(|byte| byte.is_ascii_digit()))
+    {
+        errors.add("/totp", "not_a_code", "must be the six digits that the app shows");
     }
 }
 
@@ -178,9 +248,51 @@ pub struct DevicesView {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct MeView {
     pub worker: WorkerView,
-    /// Those that hold today.
+    /// Those that hold today and in this session.
     pub grants: Vec<GrantView>,
+    /// Whether roles of his need a second factor: `not_needed`, `needed` (they do not hold in this session) or `done`.
+    #[schema(example = "not_needed")]
+    pub second_factor: &'static str,
     /// What one of them or more allows somewhere.
     #[schema(example = json!(["visit.record", "visit.read_own"]))]
     pub actions: Vec<&'static str>,
+}
+
+/// The secret of a second factor, shown once.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct FactorView {
+    /// For typing into the app: base32.
+    #[schema(example = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ")]
+    pub secret: String,
+    /// For a QR code.
+    #[schema(
+        example = "otpauth://totp/Sampark:worker%2012?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Sampark&algorithm=SHA1&digits=6&period=30"
+    )]
+    pub uri: String,
+}
+
+/// The first password of a new second factor.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FactorConfirmation {
+    /// The six digits that the app shows.
+    #[schema(example = "123456")]
+    pub totp: String,
+}
+
+impl Validate for FactorConfirmation {
+    fn validate(&self, errors: &mut FieldErrors) {
+        check_totp(Some(&self.totp), errors);
+    }
+}
+
+/// A code to read out.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct ReadOutCodeView {
+    /// Eight digits; they work once, on any phone.
+    #[schema(example = "12345678")]
+    pub code: String,
+    /// Seconds for which they work.
+    #[schema(example = 900)]
+    pub expires_in: i64,
 }

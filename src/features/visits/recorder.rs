@@ -56,6 +56,7 @@ pub type Answers = Vec<Result<Recorded, ApiError>>;
 
 struct Job {
     actor: Actor,
+    strong: bool,
     visits: Vec<VisitSent>,
     answer: oneshot::Sender<Result<Answers, ApiError>>,
 }
@@ -92,14 +93,20 @@ impl Recorder {
         Self { queue }
     }
 
-    /// Records visits for an actor; returns when they are committed.
+    /// Records visits for an actor, whose session has a second factor (`strong`) or not; returns when they are committed.
     ///
     /// # Errors
     /// 503 when the database cannot be had or too many requests wait; what is wrong with a visit is its own answer.
-    pub async fn record(&self, actor: &Actor, visits: Vec<VisitSent>) -> Result<Answers, ApiError> {
+    pub async fn record(
+        &self,
+        actor: &Actor,
+        strong: bool,
+        visits: Vec<VisitSent>,
+    ) -> Result<Answers, ApiError> {
         let (answer, answered) = oneshot::channel();
         let job = Job {
             actor: *actor,
+            strong,
             visits,
             answer,
         };
@@ -140,13 +147,18 @@ impl Desk {
             job,
             Job {
                 actor,
+                strong,
                 visits,
                 answer,
             },
         ) in jobs.into_iter().enumerate()
         {
             callers.push(answer);
-            items.extend(visits.into_iter().map(|sent| self.item(job, actor, sent)));
+            items.extend(
+                visits
+                    .into_iter()
+                    .map(|sent| self.item(job, (actor, strong), sent)),
+            );
         }
         let mut answers: Vec<Result<Answers, ApiError>> = callers.iter().map(|_| Ok(Vec::new())).collect();
         match self.store(&items).await {
@@ -194,7 +206,7 @@ impl Desk {
         Ok(answers)
     }
 
-    fn item(&self, job: usize, actor: Actor, sent: VisitSent) -> Item {
+    fn item(&self, job: usize, (actor, strong): (Actor, bool), sent: VisitSent) -> Item {
         let times = Times {
             visited_at: sent.visited_at,
             visited_day: self.clock.day_of(sent.visited_at),
@@ -205,6 +217,7 @@ impl Desk {
         Item {
             job,
             actor,
+            strong,
             sent,
             digest,
             times,

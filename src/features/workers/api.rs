@@ -222,6 +222,25 @@ async fn permit_change(
     Ok(home)
 }
 
+/// Leave to help a worker sign in, for whoever may change him; nobody helps himself, which would take the place of what
+/// he lacks.
+///
+/// # Errors
+/// 404 if he is not to be seen, 403 if he may not be changed or is the caller.
+pub async fn permit_to_help(
+    tx: &mut Tx,
+    caller: &Caller,
+    id: WorkerId,
+) -> Result<(Permit<WorkerWrite>, WorkerView), ApiError> {
+    lock_worker(tx, id).await?;
+    let worker = find_visible(tx, caller, id).await?;
+    let permit = permit_change(tx, caller, &worker).await?;
+    if worker.id == caller.worker_id() {
+        return Err(ApiError::new(Code::Forbidden, "ask whoever manages you"));
+    }
+    Ok((permit, worker))
+}
+
 /// 409 if the number is another's. Who may not see the other is told nothing about him.
 async fn check_phone_free(tx: &mut Tx, caller: &Caller, phone: &str) -> Result<(), ApiError> {
     let Some(owner) = find_by_phone(tx, phone).await? else {

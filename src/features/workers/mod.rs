@@ -18,6 +18,7 @@ mod queries;
 mod rules;
 mod wire;
 
+pub use api::permit_to_help;
 pub use import::{ImportError, Importer, import_roster};
 pub use queries::load_own as load_worker;
 pub use rules::is_phone;

@@ -32,6 +32,7 @@ pub struct TestApp {
     pub database: Arc<TestDatabase>,
     server: ServerHandle,
     poster: Option<sampark::journal::Poster>,
+    sender: Option<sampark::features::sessions::Sender>,
 }
 
 /// How a [`TestApp`] differs from the usual one.
@@ -63,10 +64,22 @@ impl TestApp {
 
     /// Another server beside one that runs, on the same database and by the same clock.
     pub fn start_on(database: Arc<TestDatabase>, clock: Clock, keys: KeyRing, settings: Settings) -> Self {
+        Self::start_with_config(database, clock, keys, settings, |_| {})
+    }
+
+    /// The same with a configuration changed at will.
+    pub fn start_with_config(
+        database: Arc<TestDatabase>,
+        clock: Clock,
+        keys: KeyRing,
+        settings: Settings,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let mut config = Config::from_values(&Default::default(), None).unwrap();
         config.pool_size = settings.pool_size;
         config.workers = Some(1);
         config.otp_sender = sampark::platform::config::OtpSender::File(database.scratch_file("otp.jsonl"));
+        change(&mut config);
         let state = State::new(config, &database.url, clock.clone(), keys).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -83,6 +96,7 @@ impl TestApp {
         let poster = settings
             .poster
             .then(|| sampark::journal::Poster::start(&state.db, &state.clock, &state.metrics));
+        let sender = state.start_sender().unwrap();
         Self {
             address,
             state,
@@ -90,6 +104,7 @@ impl TestApp {
             database,
             server: handle,
             poster,
+            sender: Some(sender),
         }
     }
 

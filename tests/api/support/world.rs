@@ -178,8 +178,8 @@ impl World {
             .batch_execute(&format!(
                 "INSERT INTO devices (id, worker_id, created_at, last_seen_at)
                  VALUES ('{device_id}', {worker_id}, '{at}', '{at}');
-                 INSERT INTO sessions (id, worker_id, device_id, created_at, expires_at)
-                 VALUES ('{session_id}', {worker_id}, '{device_id}', '{at}', '2100-01-01');",
+                 INSERT INTO sessions (id, worker_id, device_id, strength, created_at, expires_at)
+                 VALUES ('{session_id}', {worker_id}, '{device_id}', 'totp', '{at}', '2100-01-01');",
                 at = noon().to_rfc3339(),
             ))
             .await

@@ -131,6 +131,7 @@ async fn own_permit(
         booth_id: row.booth_id,
         day: row.visited_on,
         at: row.visited_at,
+        strong: caller.strength().is_strong(),
     };
     let mut permits = permits_on_days(tx, &[ask], caller.today()).await?;
     Ok(permits.pop().flatten().map(|dated| dated.permit))

@@ -38,7 +38,9 @@ pub async fn record_visit(
     db: web::Data<Db>,
     metrics: web::Data<Metrics>,
 ) -> Result<Reply, ApiError> {
-    let mut answers = recorder.record(caller.actor(), vec![body.value]).await?;
+    let mut answers = recorder
+        .record(caller.actor(), caller.strength().is_strong(), vec![body.value])
+        .await?;
     let answer = answers
         .pop()
         .ok_or_else(|| ApiError::internal("the recorder gave no answer"))?;
@@ -97,7 +99,9 @@ pub async fn record_batch(
     let answers = if visits.is_empty() {
         Vec::new()
     } else {
-        recorder.record(caller.actor(), visits).await?
+        recorder
+            .record(caller.actor(), caller.strength().is_strong(), visits)
+            .await?
     };
     let foreign = answers.iter().filter_map(|answer| match answer {
         Ok(Recorded::Conflict(row)) => Some(row.clone()),

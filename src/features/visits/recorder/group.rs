@@ -23,6 +23,7 @@ use crate::platform::ids::{CampaignId, HouseholdId, UnitId};
 pub struct Item {
     pub job: usize,
     pub actor: Actor,
+    pub strong: bool,
     pub sent: VisitSent,
     pub digest: Digest,
     pub times: Times,
@@ -52,6 +53,7 @@ pub async fn permits(
                     rules::day_of(&item.times, campaign)
                 }),
             at: item.times.visited_at,
+            strong: item.strong,
         })
         .collect();
     permits_on_days(tx, &asks, today).await
