@@ -228,11 +228,7 @@ pub async fn permit_field<A: Action>(
 pub fn scope<A: Action>(caller: &Caller) -> Result<Scope<A>, ApiError> {
     let roots = caller.roots(A::ACTION);
     if roots.is_empty() {
-        return Err(if caller.lacks_factor(A::ACTION) {
-            factor_missing()
-        } else {
-            forbidden(A::ACTION)
-        });
+        return Err(refusal(caller, A::ACTION));
     }
     Ok(Scope {
         actor: *caller.actor(),
@@ -278,6 +274,16 @@ fn forbidden(action: ActionName) -> ApiError {
         Code::Forbidden,
         format!("none of your grants allows {} here", action.as_str()),
     )
+}
+
+/// Why a caller who may not do it anywhere may not.
+#[must_use]
+pub fn refusal(caller: &Caller, action: ActionName) -> ApiError {
+    if caller.lacks_factor(action) {
+        factor_missing()
+    } else {
+        forbidden(action)
+    }
 }
 
 fn factor_missing() -> ApiError {

@@ -76,7 +76,7 @@ impl Metrics {
         )?;
         let code_breaker_open = IntGauge::new(
             "sampark_code_breaker_open",
-            "1 while the gateway of one-time codes is left alone because it fails.",
+            "Whether the gateway of one-time codes is left alone because it fails (1) or not (0).",
         )?;
         let wrong_codes = prometheus::IntCounter::new(
             "sampark_wrong_codes_total",

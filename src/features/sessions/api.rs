@@ -121,9 +121,8 @@ async fn refresh(db: &Db, access: &Access, token: &str, now: DateTime<Utc>) -> R
         )
     };
     let hash = rules::token_hash(token);
-    let next = rules::new_refresh_token()?;
-    let kept = rules::token_hash(&next);
-    let done: Option<(RefreshRow, bool)> = db
+    let key = *access.keys().code_key();
+    let done: Option<(RefreshRow, Option<String>)> = db
         .write(&Actor::program(now), async move |tx| {
             let Some(row) = queries::lock_token(tx, hash, now).await? else {
                 return Ok((None, Record::nothing()));
@@ -132,22 +131,35 @@ async fn refresh(db: &Db, access: &Access, token: &str, now: DateTime<Utc>) -> R
             let (true, Some(worker)) = (row.live, worker) else {
                 return Ok((None, Record::nothing()));
             };
-            if row.used && row.successor_used {
+            let just_used = row.used_at.filter(|at| now - *at < rules::SAME_USE);
+            if row.successor_used && just_used.is_some() {
+                // A copy of the request that was on its way for longer than what followed it. It gets nothing.
+                return Ok((None, Record::nothing()));
+            }
+            if row.used_at.is_some() && row.successor_used {
                 // Two hold tokens of this family, and one of them did not get his from us.
                 queries::end_session(tx, row.session_id, "token_reuse", now).await?;
                 let record = entry(&worker, "session.end_for_reuse", row.session_id.0).into();
-                return Ok((Some((row, false)), record));
+                return Ok((Some((row, None)), record));
             }
+            if let Some(used_at) = just_used {
+                let next = rules::successor_of(&key, hash, used_at);
+                if queries::is_unused(tx, rules::token_hash(&next)).await? {
+                    return Ok((Some((row, Some(next))), Record::nothing()));
+                }
+            }
+            let next = rules::successor_of(&key, hash, now);
             queries::use_token(tx, hash, &row, now).await?;
             let expires_at = idle_until(tx, row.worker_id, now).await?;
+            let kept = rules::token_hash(&next);
             queries::keep_token(tx, row.session_id, kept, Some(hash), now, expires_at).await?;
             let record = entry(&worker, "session.refresh", row.session_id.0).into();
-            Ok((Some((row, true)), record))
+            Ok((Some((row, Some(next))), record))
         })
         .await?;
     match done {
-        Some((row, true)) => Ok((row.worker_id, row.session_id, next)),
-        Some((row, false)) => {
+        Some((row, Some(next))) => Ok((row.worker_id, row.session_id, next)),
+        Some((row, None)) => {
             access.forget_workers(&[row.worker_id]);
             Err(invalid())
         }

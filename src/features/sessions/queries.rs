@@ -59,8 +59,8 @@ pub struct RefreshRow {
     pub worker_id: WorkerId,
     #[diesel(sql_type = Bool)]
     pub live: bool,
-    #[diesel(sql_type = Bool)]
-    pub used: bool,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub used_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = Bool)]
     pub successor_used: bool,
 }
@@ -333,7 +333,7 @@ pub async fn lock_token(tx: &mut Tx, hash: Digest, now: DateTime<Utc>) -> QueryR
     .execute(tx)
     .await?;
     statement(
-        "SELECT t.session_id, s.device_id, s.worker_id, t.used_at IS NOT NULL AS used,
+        "SELECT t.session_id, s.device_id, s.worker_id, t.used_at,
                 s.revoked_at IS NULL AND s.expires_at > $1 AND t.expires_at > $2 AND w.active AS live,
                 EXISTS (SELECT 1 FROM refresh_tokens n WHERE n.parent_hash = t.hash AND n.used_at IS NOT NULL) AS successor_used
          FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id JOIN workers w ON w.id = s.worker_id
@@ -345,6 +345,21 @@ pub async fn lock_token(tx: &mut Tx, hash: Digest, now: DateTime<Utc>) -> QueryR
     .get_result(tx)
     .await
     .optional()
+}
+
+/// Whether this token was made and not used.
+pub async fn is_unused(tx: &mut Tx, hash: Digest) -> QueryResult<bool> {
+    #[derive(QueryableByName)]
+    struct FlagRow {
+        #[diesel(sql_type = Bool)]
+        flag: bool,
+    }
+    let row: FlagRow =
+        statement("SELECT EXISTS (SELECT 1 FROM refresh_tokens WHERE hash = $1 AND used_at IS NULL) AS flag")
+            .bind::<Binary, _>(hash.0.as_slice())
+            .get_result(tx)
+            .await?;
+    Ok(row.flag)
 }
 
 /// Marks a token used and drops the successors that nobody used: their reply was lost.

@@ -35,6 +35,9 @@ const CODES: [(TimeDelta, usize); 2] = [(TimeDelta::minutes(15), 3), (TimeDelta:
 /// The least time that an answer takes which could tell whether a number is on the roster. Longer than the writes that
 /// only a known number causes; when the database is slower than this, the time tells again.
 pub const EVEN_TIME: Duration = Duration::from_millis(100);
+/// For how long a refresh token that is sent again gets the successor that it got. Longer than any request is on its way;
+/// later it gets another, and the first dies, so that two who hold one token do not go on side by side unnoticed.
+pub const SAME_USE: TimeDelta = TimeDelta::seconds(60);
 /// How long a session lasts at most, however often it is refreshed.
 pub const SESSION_LIFE: TimeDelta = TimeDelta::days(180);
 
@@ -89,6 +92,16 @@ impl CodeKind {
 /// 256 random bits.
 pub fn new_refresh_token() -> Result<String, ApiError> {
     Ok(URL_SAFE_NO_PAD.encode(random_bytes::<32>()?))
+}
+
+/// The successor of a refresh token that was used at this instant: the same for the same use, so that a resend which
+/// overtakes the request it repeats, or is overtaken, gets the token that the other got. Nobody without the key can tell it.
+pub fn successor_of(key: &[u8; 32], parent: Digest, used_at: DateTime<Utc>) -> String {
+    let root = hmac::Key::new(hmac::HMAC_SHA256, key);
+    let mut message = b"sampark refresh\x01".to_vec();
+    message.extend_from_slice(&parent.0);
+    message.extend_from_slice(&used_at.timestamp_micros().to_be_bytes());
+    URL_SAFE_NO_PAD.encode(hmac::sign(&root, &message))
 }
 
 /// What is kept of a refresh token. It has 256 random bits, so a plain hash will do.

@@ -5,10 +5,10 @@ pub mod record;
 
 use super::queries::Visible;
 use crate::access::actions::{UnitRead, VisitRead, VisitReadOwn};
-use crate::access::policy::{permit, scope};
+use crate::access::policy::{permit, refusal, scope};
 use crate::access::{Caller, Permit, Scope, actions::Action};
 use crate::platform::db::Tx;
-use crate::platform::error::{ApiError, Code};
+use crate::platform::error::ApiError;
 use crate::platform::ids::UnitId;
 
 /// What the caller may read: all visits in the scope of `visit.read`, and his own.
@@ -26,11 +26,8 @@ fn readable(caller: &Caller) -> Option<Visible> {
     })
 }
 
-fn may_read_none() -> ApiError {
-    ApiError::new(
-        Code::Forbidden,
-        "none of your grants allows visit.read or visit.read_own",
-    )
+fn may_read_none(caller: &Caller) -> ApiError {
+    refusal(caller, VisitRead::ACTION)
 }
 
 /// Units named in a filter must be ones that the caller may see, like those in a path.

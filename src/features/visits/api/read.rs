@@ -50,7 +50,7 @@ pub async fn list_visits(
     }
     let limit = paging.limit()?;
     let after: Option<VisitCursor> = paging.after(LIST)?;
-    let visible = readable(&caller).ok_or_else(may_read_none)?;
+    let visible = readable(&caller).ok_or_else(|| may_read_none(&caller))?;
     let rows = db
         .read(async |tx| {
             check_units(tx, &caller, [filter.under, filter.booth_id]).await?;
