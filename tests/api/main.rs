@@ -15,6 +15,7 @@ mod architecture;
 mod campaigns;
 mod embedded;
 mod exactness;
+mod gateway;
 mod health;
 mod households;
 mod imports;

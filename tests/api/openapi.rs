@@ -315,6 +315,13 @@ impl Scene {
             }
         }
         let mut client = self.admin.clone();
+        if operation.id == "log_out_everywhere" {
+            client = self
+                .world
+                .actor(&self.app, Role::NationalAdmin, "IN")
+                .await
+                .client;
+        }
         if operation.method == "PATCH" {
             let tag = client
                 .get(&path)
@@ -341,6 +348,15 @@ impl Scene {
             // Nobody knows a code beforehand.
             body["phone"] = json!(self.phone);
             body["code"] = json!(self.code().await);
+        }
+        if operation.id == "confirm_second_factor" {
+            let made = client
+                .post("/v1/auth/second-factor", json!({}))
+                .await
+                .expect(200)
+                .json;
+            let now = self.app.clock.now();
+            body["totp"] = json!(crate::sign_in::password(made["secret"].as_str().unwrap(), now));
         }
         let bytes = match &body {
             Value::String(text) => text.clone().into_bytes(),

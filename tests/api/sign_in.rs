@@ -1,22 +1,19 @@
-//! Signing in under attack and on bad networks: guesses, floods, a gateway that fails, second factors.
+//! Signing in under attack and on bad networks: guesses, floods, second factors.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use chrono::TimeDelta;
 use sampark::access::{KeyRing, Role};
 use sampark::platform::clock::Clock;
-use sampark::platform::config::OtpSender;
-use secrecy::SecretString;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::{Actor, Answer, Client, Settings, TestApp, TestDatabase, World, noon};
 
-struct Scene {
-    app: TestApp,
-    world: World,
-    anyone: Client,
+pub struct Scene {
+    pub app: TestApp,
+    pub world: World,
+    pub anyone: Client,
 }
 
 async fn scene() -> Scene {
@@ -28,7 +25,7 @@ async fn scene() -> Scene {
 
 impl Scene {
     /// A worker with a role: his id and number.
-    async fn worker(&self, role: Role, unit: &str) -> (i32, String) {
+    pub async fn worker(&self, role: Role, unit: &str) -> (i32, String) {
         let id = self.world.new_worker(unit).await;
         self.world.grant(id, role, unit, "2020-01-01", None).await;
         (id, self.phone(id).await)
@@ -39,7 +36,7 @@ impl Scene {
         self.world.db.query_one(sql, &[&id]).await.unwrap().get(0)
     }
 
-    async fn ask(&self, body: Value) {
+    pub async fn ask(&self, body: Value) {
         self.anyone.post("/v1/auth/otp", body).await.expect(202);
     }
 
@@ -68,7 +65,7 @@ impl Scene {
         self.anyone.post("/v1/auth/token", body).await
     }
 
-    async fn with_code(&self, phone: &str, code: &str, device: Uuid) -> Answer {
+    pub async fn with_code(&self, phone: &str, code: &str, device: Uuid) -> Answer {
         self.token(json!({"grant_type": "otp", "phone": phone, "code": code, "device": {"id": device}}))
             .await
     }
@@ -77,7 +74,7 @@ impl Scene {
         self.app.with_token(answer.json["access_token"].as_str().unwrap())
     }
 
-    async fn count(&self, sql: &str) -> i64 {
+    pub async fn count(&self, sql: &str) -> i64 {
         self.world.db.query_one(sql, &[]).await.unwrap().get(0)
     }
 
@@ -122,11 +119,15 @@ impl Scene {
 
     /// What the app shows now.
     fn password(&self, secret: &str) -> String {
-        let secret = totp_rs::Secret::try_from_base32(secret).unwrap();
-        let app = totp_rs::Builder::new().with_secret(secret).build().unwrap();
-        app.generate(self.app.clock.now().timestamp().try_into().unwrap())
-            .to_string()
+        password(secret, self.app.clock.now())
     }
+}
+
+/// What an app with this secret shows.
+pub fn password(secret: &str, now: chrono::DateTime<chrono::Utc>) -> String {
+    let secret = totp_rs::Secret::try_from_base32(secret).unwrap();
+    let app = totp_rs::Builder::new().with_secret(secret).build().unwrap();
+    app.generate(now.timestamp().try_into().unwrap()).to_string()
 }
 
 #[actix_web::test]
@@ -587,189 +588,4 @@ async fn a_thousand_lost_replies_sign_nobody_out() {
             .await,
         1
     );
-}
-
-/// A gateway that answers as it is told and remembers what it was sent.
-#[derive(Clone, Default)]
-struct Gateway {
-    /// Statuses to answer with, the first first; then 200.
-    answers: Arc<Mutex<Vec<u16>>>,
-    heard: Arc<Mutex<Vec<(Value, Vec<(String, String)>, String)>>>,
-}
-
-async fn receive(gateway: web::Data<Gateway>, request: HttpRequest, body: String) -> HttpResponse {
-    let headers = request.headers().iter();
-    let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
-    let heard = (serde_json::from_str(&body).unwrap(), headers.collect(), body);
-    gateway.heard.lock().unwrap().push(heard);
-    let mut answers = gateway.answers.lock().unwrap();
-    let status = if answers.is_empty() {
-        200
-    } else {
-        answers.remove(0)
-    };
-    HttpResponse::build(actix_web::http::StatusCode::from_u16(status).unwrap()).finish()
-}
-
-const GATEWAY_KEY: &str = "a key for the tests, long enough for anyone";
-
-async fn scene_with_gateway() -> (Scene, Gateway) {
-    let gateway = Gateway::default();
-    let shared = web::Data::new(gateway.clone());
-    let server = HttpServer::new(move || {
-        App::new()
-            .app_data(shared.clone())
-            .route("/send", web::post().to(receive))
-    })
-    .workers(1)
-    .disable_signals()
-    .bind("127.0.0.1:0")
-    .unwrap();
-    let address = server.addrs()[0];
-    actix_web::rt::spawn(server.run());
-    let database = Arc::new(TestDatabase::create().await);
-    let clock = Clock::manual(chrono_tz::Asia::Kolkata, noon());
-    let app = TestApp::start_with_config(
-        database,
-        clock,
-        KeyRing::ephemeral().unwrap(),
-        Settings::default(),
-        |config| {
-            config.otp_sender = OtpSender::Gateway(format!("http://{address}/send"));
-            config.otp_gateway_key = Some(SecretString::from(GATEWAY_KEY));
-        },
-    );
-    let world = World::build(&app).await;
-    let anyone = app.anonymous();
-    (Scene { app, world, anyone }, gateway)
-}
-
-impl Gateway {
-    /// Waits until this many messages have come.
-    async fn hears(&self, count: usize) -> Vec<(Value, Vec<(String, String)>, String)> {
-        loop {
-            let heard = self.heard.lock().unwrap().clone();
-            if heard.len() >= count {
-                return heard;
-            }
-            tokio::task::yield_now().await;
-        }
-    }
-}
-
-#[actix_web::test]
-async fn a_gateway_is_sent_signed_messages_and_tried_again_until_it_takes_them() {
-    let (s, gateway) = scene_with_gateway().await;
-    *gateway.answers.lock().unwrap() = vec![503, 500];
-    let (_, phone) = s.worker(Role::BoothWorker, "S1-B1").await;
-    let began = std::time::Instant::now();
-    s.ask(json!({"phone": phone})).await;
-    assert!(began.elapsed().as_secs() < 4, "the request waits for no gateway");
-    for tries in [1, 2] {
-        gateway.hears(tries).await;
-        let failed = format!("sampark_codes_total{{result=\"failed\"}} {tries}");
-        while !s.anyone.get("/metrics").await.text().contains(&failed) {
-            tokio::task::yield_now().await;
-        }
-        while s
-            .count("SELECT count(*) FROM otp_outbox WHERE next_at > created_at + interval '10 s'")
-            .await
-            > 0
-        {
-            tokio::task::yield_now().await;
-        }
-        s.app.clock.advance(TimeDelta::seconds(2));
-    }
-    let heard = gateway.hears(3).await;
-    let (message, headers, body) = &heard[2];
-    let header = |name: &str| headers.iter().find(|(key, _)| key == name).unwrap().1.clone();
-    // The same message each time, and told so.
-    assert!(heard.iter().all(|(other, ..)| other["id"] == message["id"]));
-    assert_eq!(header("idempotency-key"), message["id"].as_str().unwrap());
-    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, GATEWAY_KEY.as_bytes());
-    let signed = format!("{}.{body}", header("x-sampark-timestamp"));
-    let signature = aws_lc_rs::hmac::sign(&key, signed.as_bytes());
-    let hex: String = signature
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    assert_eq!(header("x-sampark-signature"), format!("v1={hex}"));
-    assert_eq!(
-        (message["to"].as_str(), message["language"].as_str()),
-        (Some(phone.as_str()), Some("hi"))
-    );
-    let code = message["code"].as_str().unwrap();
-    assert!(message["text"].as_str().unwrap().contains(code));
-    s.with_code(&phone, code, Uuid::new_v4()).await.expect(200);
-    while s.count("SELECT count(*) FROM otp_outbox").await > 0 {
-        tokio::task::yield_now().await;
-    }
-    let metrics = s.anyone.get("/metrics").await.expect(200);
-    assert!(metrics.text().contains("sampark_codes_total{result=\"sent\"} 1"));
-    assert!(
-        metrics
-            .text()
-            .contains("sampark_codes_total{result=\"failed\"} 2")
-    );
-}
-
-#[actix_web::test]
-async fn a_gateway_that_refuses_is_not_asked_again_and_one_that_fails_is_left_alone() {
-    let (s, gateway) = scene_with_gateway().await;
-    *gateway.answers.lock().unwrap() = vec![400];
-    let (_, phone) = s.worker(Role::BoothWorker, "S1-B1").await;
-    s.ask(json!({"phone": phone})).await;
-    while s.count("SELECT count(*) FROM otp_outbox").await > 0 {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(gateway.hears(1).await.len(), 1);
-    // Five failures in a row open the breaker.
-    *gateway.answers.lock().unwrap() = vec![500; 5];
-    for n in 0..5 {
-        let (_, phone) = s.worker(Role::BoothWorker, "S1-B1").await;
-        s.ask(json!({"phone": phone})).await;
-        gateway.hears(2 + n).await;
-    }
-    let opened = async || {
-        s.anyone
-            .get("/metrics")
-            .await
-            .text()
-            .contains("\nsampark_code_breaker_open 1")
-    };
-    while !opened().await {
-        tokio::task::yield_now().await;
-    }
-    // Half a minute later one message tries, and then all go.
-    s.app.clock.advance(TimeDelta::seconds(31));
-    gateway.hears(11).await;
-    while opened().await {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(gateway.hears(11).await.len(), 11);
-}
-
-#[actix_web::test]
-async fn a_message_whose_code_is_too_old_is_dropped_and_what_waits_is_sealed() {
-    let (s, gateway) = scene_with_gateway().await;
-    *gateway.answers.lock().unwrap() = vec![500; 3];
-    let (_, phone) = s.worker(Role::BoothWorker, "S1-B1").await;
-    s.ask(json!({"phone": phone})).await;
-    let code = gateway.hears(1).await[0].0["code"].as_str().unwrap().to_owned();
-    let rows = s
-        .world
-        .db
-        .query("SELECT sealed FROM otp_outbox", &[])
-        .await
-        .unwrap();
-    let sealed: Vec<u8> = rows[0].get(0);
-    for plain in [code.as_bytes(), &phone.as_bytes()[3..]] {
-        assert!(!sealed.windows(plain.len()).any(|window| window == plain));
-    }
-    s.app.clock.advance(TimeDelta::seconds(301));
-    while s.count("SELECT count(*) FROM otp_outbox").await > 0 {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(gateway.hears(1).await.len(), 1);
 }
