@@ -72,4 +72,16 @@ actions! {
     TotalsRead "totals.read"
     /// Recount totals.
     TotalsCheck "totals.check"
+    /// See services.
+    ServiceRead "service.read"
+    /// Register services, change and end them.
+    ServiceWrite "service.write"
+}
+
+impl ActionName {
+    /// Whether a service may be given it: reading of what holds no people's data.
+    #[must_use]
+    pub const fn is_for_services(self) -> bool {
+        matches!(self, Self::UnitRead | Self::CampaignRead | Self::TotalsRead)
+    }
 }

@@ -14,8 +14,10 @@ use quick_cache::sync::Cache;
 
 use super::actions::ActionName;
 use super::keyring::KeyRing;
-use super::policy::{Grant, LiveSession, Strength, live_session};
-use super::tokens::{Claims, check_times};
+use super::live::{LiveSession, Strength, live_service, live_session};
+use super::policy::Grant;
+use super::roles::Role;
+use super::tokens::{Audience, Claims, check_times};
 use crate::journal::{Actor, Digest};
 use crate::platform::clock::Clock;
 use crate::platform::db::Db;
@@ -124,11 +126,11 @@ impl Access {
         Ok(())
     }
 
-    /// Who holds this token, if it is valid and his session live.
+    /// Who holds this token, if it is valid, for one of these audiences, and his session live.
     ///
     /// # Errors
     /// 401, or 503 when the database cannot be had.
-    pub async fn recognise(&self, token: &str) -> Result<Caller, ApiError> {
+    pub async fn recognise(&self, token: &str, accepted: &[Audience]) -> Result<Caller, ApiError> {
         let now = self.clock.now();
         let key = Digest::of_bytes(token.as_bytes()).0;
         let claims = match self.verified.get(&key) {
@@ -142,10 +144,17 @@ impl Access {
                 claims
             }
         };
+        if !accepted.contains(&claims.audience()) {
+            return Err(ApiError::new(
+                Code::Unauthenticated,
+                "the access token is not for this route",
+            ));
+        }
         let session = self.session(&claims).await?;
+        let is_worker = claims.audience() == Audience::People;
         let actor = Actor {
-            worker_id: Some(session.worker_id),
-            device_id: Some(session.device_id),
+            worker_id: is_worker.then_some(session.worker_id),
+            device_id: is_worker.then_some(session.device_id),
             at: now,
         };
         Ok(Caller {
@@ -160,7 +169,10 @@ impl Access {
     async fn session(&self, claims: &Claims) -> Result<Arc<LiveSession>, ApiError> {
         let ended = || ApiError::new(Code::Unauthenticated, "the session has ended; sign in again");
         let now = self.clock.now();
-        let worker_id = claims.worker_id().ok_or_else(ended)?;
+        let worker_id = match claims.audience() {
+            Audience::People => claims.worker_id().ok_or_else(ended)?,
+            Audience::Services => WorkerId(0),
+        };
         if let Some(held) = self.sessions.get(&claims.sid)
             && (held.read_at.elapsed() < BELIEVED || self.is_confirmed())
         {
@@ -174,7 +186,15 @@ impl Access {
         let read_at = Instant::now();
         let session = self
             .db
-            .read(async |tx| Ok(live_session(tx, claims.sid, worker_id, now).await?))
+            .read(async |tx| {
+                Ok(match claims.audience() {
+                    Audience::People => live_session(tx, claims.sid, worker_id, now).await?,
+                    Audience::Services => {
+                        let client_id = claims.sub.parse().map_err(|_| ended())?;
+                        live_service(tx, claims.sid, client_id).await?
+                    }
+                })
+            })
             .await?
             .ok_or_else(ended)?;
         let session = Arc::new(session);
@@ -268,13 +288,24 @@ impl Caller {
     #[must_use]
     pub fn may_at(&self, action: ActionName, lineage: &[UnitId]) -> bool {
         self.grants()
-            .any(|grant| grant.role.may(action) && lineage.contains(&grant.unit_id))
+            .any(|grant| self.allows(grant, action) && lineage.contains(&grant.unit_id))
     }
 
     /// Whether a grant allows the action anywhere.
     #[must_use]
     pub fn may(&self, action: ActionName) -> bool {
-        self.grants().any(|grant| grant.role.may(action))
+        self.grants().any(|grant| self.allows(grant, action))
+    }
+
+    /// A role says what it allows; of a service, its registration does.
+    fn allows(&self, grant: &Grant, action: ActionName) -> bool {
+        grant.role.may(action) || (grant.role == Role::Service && self.session.actions.contains(&action))
+    }
+
+    /// Whether it is another program, not a person.
+    #[must_use]
+    pub const fn is_service(&self) -> bool {
+        self.actor.worker_id.is_none()
     }
 
     /// The units at which grants allow the action.
@@ -282,7 +313,7 @@ impl Caller {
     pub fn roots(&self, action: ActionName) -> Vec<UnitId> {
         let mut roots: Vec<UnitId> = self
             .grants()
-            .filter(|grant| grant.role.may(action))
+            .filter(|grant| self.allows(grant, action))
             .map(|grant| grant.unit_id)
             .collect();
         roots.sort_unstable();
@@ -296,12 +327,33 @@ impl FromRequest for Caller {
     type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
-        let access = request.app_data::<web::Data<Access>>().cloned();
-        let token = bearer_token(request);
-        Box::pin(async move {
-            let access = access.ok_or_else(|| ApiError::internal("the application has no Access"))?;
-            access.recognise(&token?).await
-        })
+        Box::pin(caller_of(request, &[Audience::People]))
+    }
+}
+
+/// A worker or a service: the first argument of the handlers that other programs may call.
+#[derive(Clone, Debug)]
+pub struct Reader(pub Caller);
+
+impl FromRequest for Reader {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
+        let caller = caller_of(request, &[Audience::People, Audience::Services]);
+        Box::pin(async move { caller.await.map(Self) })
+    }
+}
+
+fn caller_of(
+    request: &HttpRequest,
+    accepted: &'static [Audience],
+) -> impl Future<Output = Result<Caller, ApiError>> + use<> {
+    let access = request.app_data::<web::Data<Access>>().cloned();
+    let token = bearer_token(request);
+    async move {
+        let access = access.ok_or_else(|| ApiError::internal("the application has no Access"))?;
+        access.recognise(&token?, accepted).await
     }
 }
 

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use diesel::sql_types::{Array, BigInt, Bool, Date, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Date, Integer, Nullable, Text, Timestamptz};
 use diesel::{OptionalExtension, QueryResult};
 use diesel_async::RunQueryDsl;
 
@@ -13,7 +13,7 @@ use super::roles::Role;
 use crate::journal::Actor;
 use crate::platform::db::Tx;
 use crate::platform::error::{ApiError, Code};
-use crate::platform::ids::{DeviceId, GrantId, SessionId, UnitId, WorkerId};
+use crate::platform::ids::{GrantId, UnitId};
 use crate::platform::statement::statement;
 
 /// A role held at a unit from a day to a day.
@@ -322,6 +322,20 @@ pub fn check_may_give<A>(caller: &Caller, permit: &Permit<A>, role: Role) -> Res
     }
 }
 
+/// May the caller give a service these actions at this unit? Only what he holds there.
+///
+/// # Errors
+/// 403 naming an action that he lacks.
+pub fn check_holds<A>(caller: &Caller, permit: &Permit<A>, actions: &[ActionName]) -> Result<(), ApiError> {
+    match actions
+        .iter()
+        .find(|action| !caller.may_at(**action, permit.lineage()))
+    {
+        None => Ok(()),
+        Some(action) => Err(forbidden(*action)),
+    }
+}
+
 /// A question put to [`permits_on_days`]: may this worker do it in this booth, on this day or today?
 #[derive(Clone, Copy, Debug)]
 pub struct Ask {
@@ -428,129 +442,4 @@ pub async fn permits_on_days<A: Action>(
         }
     }
     Ok(answers)
-}
-
-/// How the worker of a session has proved himself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Strength {
-    /// By a code that was sent by message.
-    Code,
-    /// By a code that whoever manages him read out; he may set up a second factor.
-    ReadOut,
-    /// By a second factor.
-    Totp,
-    /// From the command line of the server.
-    Program,
-}
-
-impl Strength {
-    fn find(name: &str) -> Self {
-        match name {
-            "read_out" => Self::ReadOut,
-            "totp" => Self::Totp,
-            "program" => Self::Program,
-            _ => Self::Code,
-        }
-    }
-
-    /// As in the database.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Code => "code",
-            Self::ReadOut => "read_out",
-            Self::Totp => "totp",
-            Self::Program => "program",
-        }
-    }
-
-    /// Whether roles that coordinate hold in it.
-    #[must_use]
-    pub const fn is_strong(self) -> bool {
-        matches!(self, Self::Totp | Self::Program)
-    }
-}
-
-/// A session with its worker and all his grants, past and future ones too.
-#[derive(Clone, Debug)]
-pub struct LiveSession {
-    pub worker_id: WorkerId,
-    pub device_id: DeviceId,
-    pub expires_at: DateTime<Utc>,
-    pub strength: Strength,
-    pub grants: Vec<Grant>,
-}
-
-#[derive(diesel::QueryableByName)]
-struct SessionRow {
-    #[diesel(sql_type = Integer)]
-    worker_id: WorkerId,
-    #[diesel(sql_type = SqlUuid)]
-    device_id: DeviceId,
-    #[diesel(sql_type = Timestamptz)]
-    expires_at: DateTime<Utc>,
-    #[diesel(sql_type = Text)]
-    strength: String,
-}
-
-#[derive(diesel::QueryableByName)]
-struct GrantRow {
-    #[diesel(sql_type = Integer)]
-    id: GrantId,
-    #[diesel(sql_type = Text)]
-    role: String,
-    #[diesel(sql_type = Integer)]
-    unit_id: UnitId,
-    #[diesel(sql_type = Date)]
-    valid_from: NaiveDate,
-    #[diesel(sql_type = Nullable<Date>)]
-    valid_to: Option<NaiveDate>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    ended_at: Option<DateTime<Utc>>,
-}
-
-/// The session if it is live and its worker active.
-///
-/// # Errors
-/// What the database says.
-pub async fn live_session(
-    tx: &mut Tx,
-    session_id: SessionId,
-    worker_id: WorkerId,
-    now: DateTime<Utc>,
-) -> QueryResult<Option<LiveSession>> {
-    let row: Option<SessionRow> = statement(
-        "SELECT s.worker_id, s.device_id, s.expires_at, s.strength FROM sessions s JOIN workers w ON w.id = s.worker_id
-         WHERE s.id = $1 AND s.worker_id = $2 AND s.revoked_at IS NULL AND s.expires_at > $3 AND w.active",
-    )
-    .bind::<SqlUuid, _>(session_id)
-    .bind::<Integer, _>(worker_id)
-    .bind::<Timestamptz, _>(now)
-    .get_result(tx)
-    .await
-    .optional()?;
-    let Some(row) = row else { return Ok(None) };
-    let grants: Vec<GrantRow> = statement(
-        "SELECT id, role, unit_id, valid_from, valid_to, ended_at FROM grants WHERE worker_id = $1 ORDER BY id",
-    )
-    .bind::<Integer, _>(worker_id)
-    .load(tx)
-    .await?;
-    let grants = grants.into_iter().filter_map(|row| {
-        Some(Grant {
-            id: row.id,
-            role: Role::find(&row.role)?,
-            unit_id: row.unit_id,
-            valid_from: row.valid_from,
-            valid_to: row.valid_to,
-            ended_at: row.ended_at,
-        })
-    });
-    Ok(Some(LiveSession {
-        worker_id: row.worker_id,
-        device_id: row.device_id,
-        expires_at: row.expires_at,
-        strength: Strength::find(&row.strength),
-        grants: grants.collect(),
-    }))
 }

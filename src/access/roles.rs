@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::actions::ActionName;
 use super::actions::ActionName::{
-    CampaignRead, CampaignWrite, GrantWrite, HouseholdRead, HouseholdWrite, TotalsCheck, TotalsRead,
-    UnitImport, UnitRead, UnitWrite, VisitCorrect, VisitCorrectOwn, VisitExport, VisitRead, VisitReadOwn,
-    VisitRecord, VisitVoid, WorkerRead, WorkerWrite,
+    CampaignRead, CampaignWrite, GrantWrite, HouseholdRead, HouseholdWrite, ServiceRead, ServiceWrite,
+    TotalsCheck, TotalsRead, UnitImport, UnitRead, UnitWrite, VisitCorrect, VisitCorrectOwn, VisitExport,
+    VisitRead, VisitReadOwn, VisitRecord, VisitVoid, WorkerRead, WorkerWrite,
 };
 
 /// A role that a worker can hold at a unit.
@@ -92,6 +92,8 @@ const ALL: &[ActionName] = &[
     VisitExport,
     TotalsRead,
     TotalsCheck,
+    ServiceRead,
+    ServiceWrite,
 ];
 
 impl Role {

@@ -16,6 +16,32 @@ const LEEWAY: TimeDelta = TimeDelta::seconds(30);
 const ISSUER: &str = "sampark";
 const AUDIENCE: &str = "sampark-api";
 const CLIENT: &str = "sampark-phone";
+/// How long a service's token works.
+pub const SERVICE_LIFE: TimeDelta = TimeDelta::minutes(60);
+const SERVICE_AUDIENCE: &str = "sampark-services";
+
+/// Whom a token is for: a worker's is taken where people belong, a service's where services do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    People,
+    Services,
+}
+
+impl Audience {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::People => AUDIENCE,
+            Self::Services => SERVICE_AUDIENCE,
+        }
+    }
+
+    const fn life(self) -> TimeDelta {
+        match self {
+            Self::People => LIFE,
+            Self::Services => SERVICE_LIFE,
+        }
+    }
+}
 const TYPE: &str = "at+jwt";
 
 /// What an access token says.
@@ -23,7 +49,7 @@ const TYPE: &str = "at+jwt";
 pub struct Claims {
     pub iss: String,
     pub aud: String,
-    /// The worker's id.
+    /// The worker's id, or the service's client id.
     pub sub: String,
     pub sid: SessionId,
     pub client_id: String,
@@ -34,6 +60,16 @@ pub struct Claims {
 }
 
 impl Claims {
+    /// Whom it is for, as verified.
+    #[must_use]
+    pub fn audience(&self) -> Audience {
+        if self.aud == SERVICE_AUDIENCE {
+            Audience::Services
+        } else {
+            Audience::People
+        }
+    }
+
     /// The worker.
     #[must_use]
     pub fn worker_id(&self) -> Option<WorkerId> {
@@ -52,6 +88,37 @@ impl KeyRing {
         session_id: SessionId,
         now: DateTime<Utc>,
     ) -> Result<String, ApiError> {
+        self.sign_for(
+            Audience::People,
+            worker_id.to_string(),
+            CLIENT.to_owned(),
+            session_id,
+            now,
+        )
+    }
+
+    /// Signs a token for a service, whose session is the secret by which it proved itself.
+    ///
+    /// # Errors
+    /// 500 if it cannot be signed.
+    pub fn sign_service(
+        &self,
+        client_id: Uuid,
+        secret_id: SessionId,
+        now: DateTime<Utc>,
+    ) -> Result<String, ApiError> {
+        let name = client_id.to_string();
+        self.sign_for(Audience::Services, name.clone(), name, secret_id, now)
+    }
+
+    fn sign_for(
+        &self,
+        audience: Audience,
+        sub: String,
+        client_id: String,
+        sid: SessionId,
+        now: DateTime<Utc>,
+    ) -> Result<String, ApiError> {
         let key = self
             .signer(now)
             .ok_or_else(|| ApiError::internal("there is no signing key"))?;
@@ -60,13 +127,13 @@ impl KeyRing {
         header.kid = Some(key.kid.clone());
         let claims = Claims {
             iss: ISSUER.to_owned(),
-            aud: AUDIENCE.to_owned(),
-            sub: worker_id.to_string(),
-            sid: session_id,
-            client_id: CLIENT.to_owned(),
+            aud: audience.name().to_owned(),
+            sub,
+            sid,
+            client_id,
             iat: now.timestamp(),
             nbf: now.timestamp(),
-            exp: (now + LIFE).timestamp(),
+            exp: (now + audience.life()).timestamp(),
             jti: Uuid::new_v4(),
         };
         jsonwebtoken::encode(&header, &claims, &key.encoding).map_err(ApiError::internal)
@@ -95,14 +162,18 @@ impl KeyRing {
         validation.validate_exp = false;
         validation.validate_nbf = false;
         validation.validate_aud = true;
-        validation.set_audience(&[AUDIENCE]);
+        validation.set_audience(&[AUDIENCE, SERVICE_AUDIENCE]);
         validation.set_issuer(&[ISSUER]);
         validation.set_required_spec_claims(&["exp", "nbf", "aud", "iss", "sub"]);
         let claims = jsonwebtoken::decode::<Claims>(token, &key.decoding, &validation)
             .map_err(|_| invalid())?
             .claims;
         check_times(&claims, now)?;
-        if claims.client_id == CLIENT {
+        let client = match claims.audience() {
+            Audience::People => CLIENT,
+            Audience::Services => claims.sub.as_str(),
+        };
+        if claims.client_id == client {
             Ok(claims)
         } else {
             Err(invalid())
@@ -123,7 +194,7 @@ pub fn check_times(claims: &Claims, now: DateTime<Utc>) -> Result<(), ApiError> 
             "the access token has expired",
         ));
     }
-    let too_long = claims.exp.saturating_sub(claims.iat) > LIFE.num_seconds();
+    let too_long = claims.exp.saturating_sub(claims.iat) > claims.audience().life().num_seconds();
     if claims.nbf.saturating_sub(leeway) > now || claims.iat.saturating_sub(leeway) > now || too_long {
         return Err(ApiError::new(
             Code::Unauthenticated,

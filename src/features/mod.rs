@@ -1,12 +1,15 @@
 //! UPPER FLOORS: one folder a feature. A feature uses only those named before it, through their `mod.rs` alone.
 
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::security::{
+    ClientCredentials, Flow, Http, HttpAuthScheme, OAuth2, Scopes, SecurityScheme,
+};
 use utoipa::openapi::{ComponentsBuilder, Info, OpenApi, OpenApiBuilder};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub mod campaigns;
 pub mod health;
 pub mod households;
+pub mod services;
 pub mod sessions;
 pub mod totals;
 pub mod units;
@@ -18,6 +21,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     health::routes(config);
     units::routes(config);
     workers::routes(config);
+    services::routes(config);
     sessions::routes(config);
     campaigns::routes(config);
     households::routes(config);
@@ -38,11 +42,19 @@ pub fn document() -> OpenApi {
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("JWT")
         .build();
+    let service = OAuth2::with_description(
+        [Flow::ClientCredentials(ClientCredentials::new(
+            "/v1/auth/token",
+            Scopes::new(),
+        ))],
+        "Other programs, registered as services; their actions are fixed at registration, so no scopes are asked for.",
+    );
     OpenApiBuilder::new()
         .info(info)
         .components(Some(
             ComponentsBuilder::new()
                 .security_scheme("bearer", SecurityScheme::Http(bearer))
+                .security_scheme("service", SecurityScheme::OAuth2(service))
                 .build(),
         ))
         .build()

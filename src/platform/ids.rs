@@ -47,6 +47,8 @@ id!(/// A unit of the organisation.
     UnitId, i32, diesel::sql_types::Integer);
 id!(/// A worker.
     WorkerId, i32, diesel::sql_types::Integer);
+id!(/// Another program that reads.
+    ServiceId, i32, diesel::sql_types::Integer);
 id!(/// A grant of a role.
     GrantId, i32, diesel::sql_types::Integer);
 id!(/// A campaign.

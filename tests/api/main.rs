@@ -25,6 +25,7 @@ mod moves;
 mod openapi;
 mod revocation;
 mod rosters;
+mod services;
 mod sessions;
 mod sign_in;
 mod tokens;

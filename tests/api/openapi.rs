@@ -238,6 +238,8 @@ struct Scene {
     admin: Client,
     worker_id: i32,
     grant_id: i32,
+    /// Of service 1.
+    secret_id: String,
     /// The administrator's; he is who signs in.
     phone: String,
 }
@@ -261,12 +263,15 @@ async fn scene() -> Scene {
         .put(&format!("/v1/households/{EXAMPLE_ID}"), household)
         .await
         .expect(201);
+    let service = json!({"name": "Screen", "contact": "IT cell", "unit_id": 2, "actions": ["totals.read"], "unit_ids": [2]});
+    let service = admin.post("/v1/services", service).await.expect(201).json;
     Scene {
         app,
         world,
         admin,
         worker_id: worker.worker_id,
         grant_id,
+        secret_id: service["secret"]["id"].as_str().unwrap().to_owned(),
         phone: phone.as_str().unwrap().to_owned(),
     }
 }
@@ -278,6 +283,7 @@ impl Scene {
         match (operation.path.as_str(), name) {
             (path, "id") if path.starts_with("/v1/workers") => self.worker_id.to_string(),
             (_, "grant_id") => self.grant_id.to_string(),
+            (_, "secret_id") => self.secret_id.clone(),
             _ => text(example.unwrap_or_else(|| panic!("{} has no example of {name}", operation.id))),
         }
     }

@@ -10,7 +10,7 @@ use super::wire::{
 };
 use crate::access::actions::{CampaignRead, CampaignWrite};
 use crate::access::policy::{permit, permit_field, scope};
-use crate::access::{Caller, Permit};
+use crate::access::{Caller, Permit, Reader};
 use crate::journal::{Digest, Entry, Record};
 use crate::platform::body::{Json, Path, Query};
 use crate::platform::db::{Db, Tx};
@@ -24,7 +24,7 @@ const LIST: &str = "campaigns";
 
 /// Campaigns that run where you may read
 #[utoipa::path(
-    operation_id = "list_campaigns", tag = "campaigns", security(("bearer" = ["campaign.read"])),
+    operation_id = "list_campaigns", tag = "campaigns", security(("bearer" = ["campaign.read"]), ("service" = ["campaign.read"])),
     params(CampaignFilter, Paging),
     responses(
         (status = 200, description = "By id, each with its current questions.", body = Page<CampaignView>),
@@ -33,7 +33,7 @@ const LIST: &str = "campaigns";
 )]
 #[get("/v1/campaigns")]
 pub async fn list_campaigns(
-    caller: Caller,
+    Reader(caller): Reader,
     filter: Query<CampaignFilter>,
     db: web::Data<Db>,
 ) -> Result<Reply, ApiError> {
@@ -84,7 +84,7 @@ pub async fn create_campaign(
 
 /// One campaign
 #[utoipa::path(
-    operation_id = "get_campaign", tag = "campaigns", security(("bearer" = ["campaign.read"])),
+    operation_id = "get_campaign", tag = "campaigns", security(("bearer" = ["campaign.read"]), ("service" = ["campaign.read"])),
     params(("id" = i32, Path, example = 1), CampaignQuery),
     responses(
         (status = 200, description = "The campaign; `ETag` is its version.", body = CampaignView),
@@ -94,7 +94,7 @@ pub async fn create_campaign(
 )]
 #[get("/v1/campaigns/{id}")]
 pub async fn get_campaign(
-    caller: Caller,
+    Reader(caller): Reader,
     id: Path<CampaignId>,
     query: Query<CampaignQuery>,
     db: web::Data<Db>,

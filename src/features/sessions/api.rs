@@ -4,10 +4,11 @@ use uuid::Uuid;
 
 use super::queries::{self, RefreshRow, RosterRow};
 use super::rules;
-use super::wire::{DeviceView, DevicesView, MeView, TokenRequest, TokenView};
+use super::wire::{DeviceView, DevicesView, MeView, ServiceTokenView, TokenRequest, TokenView};
 use crate::access::actions::ActionName;
-use crate::access::tokens::LIFE;
+use crate::access::tokens::{LIFE, SERVICE_LIFE};
 use crate::access::{Access, Caller};
+use crate::features::services;
 use crate::features::workers::load_worker;
 use crate::journal::{Actor, Digest, Entry, Record};
 use crate::platform::body::{Json, Path};
@@ -26,7 +27,7 @@ pub mod second_factor;
 ///
 /// `grant_type` `otp` signs in with a one-time code, `totp` with the password of an app on a phone that was signed in
 /// before, `refresh_token` gets new tokens. Roles that coordinate hold only in a session that began with `totp`, alone or
-/// beside the code. A refresh whose reply was lost may be
+/// beside the code. A service asks with `client_credentials` and gets no refresh token, nor a `worker`. A refresh whose reply was lost may be
 /// sent again; an older refresh token ends the session.
 #[utoipa::path(
     operation_id = "issue_token", tag = "auth", security(()),
@@ -80,10 +81,19 @@ pub async fn issue_token(
             })?;
             refresh(&db, &access, &token, now).await?
         }
+        "client_credentials" => {
+            let (client_id, secret) = request.client().map_err(ApiError::fields)?;
+            let (client_id, secret_id) = services::sign_in(&db, &client_id, secret, now).await?;
+            return Reply::ok(&ServiceTokenView {
+                access_token: access.keys().sign_service(client_id, secret_id, now)?,
+                token_type: "Bearer",
+                expires_in: SERVICE_LIFE.num_seconds(),
+            });
+        }
         _ => {
             return Err(ApiError::new(
                 Code::UnsupportedGrantType,
-                "grant_type must be otp, totp or refresh_token",
+                "grant_type must be otp, totp, refresh_token or client_credentials",
             ));
         }
     };

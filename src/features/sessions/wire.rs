@@ -65,7 +65,8 @@ pub struct DeviceSent {
 }
 
 /// A request for tokens. `otp` wants `phone`, `code` and `device`, and of who coordinates `totp` as well; `totp` wants
-/// `phone`, `totp` and a `device` that was signed in before; `refresh_token` wants `refresh_token`.
+/// `phone`, `totp` and a `device` that was signed in before; `refresh_token` wants `refresh_token`;
+/// `client_credentials`, of a service, wants `client_id` and `client_secret`.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenRequest {
@@ -88,17 +89,9 @@ pub struct TokenRequest {
     pub refresh_token: Option<String>,
     #[serde(default)]
     #[schema(example = json!(null))]
-    #[expect(
-        dead_code,
-        reason = "understood, so that a service is told that its grant type is not offered yet"
-    )]
     pub client_id: Option<String>,
     #[serde(default)]
     #[schema(example = json!(null))]
-    #[expect(
-        dead_code,
-        reason = "understood, so that a service is told that its grant type is not offered yet"
-    )]
     pub client_secret: Option<String>,
 }
 
@@ -169,6 +162,28 @@ impl TokenRequest {
         }
     }
 
+    /// The fields of a service's request.
+    pub fn client(self) -> Result<(String, String), FieldErrors> {
+        let mut errors = FieldErrors::default();
+        for (pointer, value) in [
+            ("/client_id", &self.client_id),
+            ("/client_secret", &self.client_secret),
+        ] {
+            match value {
+                None => errors.add(
+                    pointer,
+                    "missing_field",
+                    "is needed for grant_type client_credentials",
+                ),
+                Some(value) => errors.text(pointer, value, 1, 200),
+            }
+        }
+        match (self.client_id, self.client_secret) {
+            (Some(id), Some(secret)) if errors.0.is_empty() => Ok((id, secret)),
+            _ => Err(errors),
+        }
+    }
+
     /// What every sign-in needs.
     fn who(self, grant_type: &str, errors: &mut FieldErrors) -> (Option<String>, Option<DeviceSent>) {
         match &self.phone {
@@ -221,6 +236,18 @@ pub struct TokenView {
     /// Opaque; used once, then replaced. Keep the newest.
     pub refresh_token: String,
     pub worker: WorkerView,
+}
+
+/// A token for a service.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct ServiceTokenView {
+    /// ES256 JWT (RFC 9068) for reading alone.
+    pub access_token: String,
+    #[schema(example = "Bearer")]
+    pub token_type: &'static str,
+    /// Seconds for which it works; there is no refresh token, ask for another.
+    #[schema(example = 3600)]
+    pub expires_in: i64,
 }
 
 /// A phone on which the worker is signed in.

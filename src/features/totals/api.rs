@@ -6,9 +6,9 @@ use super::wire::{
     CheckQuery, CheckView, ChildView, ChildrenQuery, Hierarchy, PostedView, SeriesView, TotalsQuery,
     TotalsView,
 };
-use crate::access::Caller;
 use crate::access::actions::{TotalsCheck, TotalsRead};
 use crate::access::policy::permit;
+use crate::access::{Caller, Reader};
 use crate::platform::body::{Path, Query};
 use crate::platform::db::Db;
 use crate::platform::error::{ApiError, Problem};
@@ -23,7 +23,7 @@ const CHILDREN: &str = "totals_children";
 ///
 /// Exact the instant a visit is stored, at every level.
 #[utoipa::path(
-    operation_id = "get_totals", tag = "totals", security(("bearer" = ["totals.read"])),
+    operation_id = "get_totals", tag = "totals", security(("bearer" = ["totals.read"]), ("service" = ["totals.read"])),
     params(("id" = i32, Path, example = 2), TotalsQuery),
     responses(
         (status = 200, description = "The figures; `ETag` names their content.", body = TotalsView),
@@ -35,7 +35,7 @@ const CHILDREN: &str = "totals_children";
 )]
 #[get("/v1/units/{id}/totals")]
 pub async fn get_totals(
-    caller: Caller,
+    Reader(caller): Reader,
     id: Path<UnitId>,
     query: Query<TotalsQuery>,
     db: web::Data<Db>,
@@ -77,6 +77,13 @@ pub async fn get_totals(
             })
         })
         .await?;
+    let mut view = view;
+    if caller.is_service() {
+        view.totals.hide_small_cells();
+        for span in &mut view.series {
+            span.counters.hide_small_cells();
+        }
+    }
     Ok(Reply::ok(&view)?.with_content_tag())
 }
 
@@ -84,7 +91,7 @@ pub async fn get_totals(
 ///
 /// The units that lie under it today, each with its own figures and coverage.
 #[utoipa::path(
-    operation_id = "list_totals_children", tag = "totals", security(("bearer" = ["totals.read"])),
+    operation_id = "list_totals_children", tag = "totals", security(("bearer" = ["totals.read"]), ("service" = ["totals.read"])),
     params(("id" = i32, Path, example = 2), ChildrenQuery),
     responses(
         (status = 200, description = "The units in the order asked for.", body = Page<ChildView>),
@@ -95,7 +102,7 @@ pub async fn get_totals(
 )]
 #[get("/v1/units/{id}/totals/children")]
 pub async fn list_children(
-    caller: Caller,
+    Reader(caller): Reader,
     id: Path<UnitId>,
     query: Query<ChildrenQuery>,
     db: web::Data<Db>,
@@ -127,7 +134,14 @@ pub async fn list_children(
         })
         .await?;
     let key = |row: &queries::ChildRow| (row.sort_number, row.sort_text.clone(), row.unit.id);
-    Reply::ok(&Page::new(CHILDREN, rows, limit, key, ChildView::from))
+    let hide = caller.is_service();
+    Reply::ok(&Page::new(CHILDREN, rows, limit, key, |row| {
+        let mut view = ChildView::from(row);
+        if hide {
+            view.totals.hide_small_cells();
+        }
+        view
+    }))
 }
 
 /// Recount a unit's figures

@@ -137,19 +137,19 @@ const LEVELS: [&str; 7] = [
     "assembly_constituency",
 ];
 
-/// How often each support score was recorded.
+/// How often each support score was recorded. A service sees `null` where it is fewer than five.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct SupportView {
     #[serde(rename = "1")]
-    pub one: i64,
+    pub one: Option<i64>,
     #[serde(rename = "2")]
-    pub two: i64,
+    pub two: Option<i64>,
     #[serde(rename = "3")]
-    pub three: i64,
+    pub three: Option<i64>,
     #[serde(rename = "4")]
-    pub four: i64,
+    pub four: Option<i64>,
     #[serde(rename = "5")]
-    pub five: i64,
+    pub five: Option<i64>,
 }
 
 /// The figures. Voided visits are in none but `voided`.
@@ -173,6 +173,24 @@ pub struct CountersView {
     pub voided: i64,
 }
 
+impl CountersView {
+    /// Without cells so small that they speak of single people, for other programs.
+    pub fn hide_small_cells(&mut self) {
+        let support = &mut self.support;
+        for cell in [
+            &mut support.one,
+            &mut support.two,
+            &mut support.three,
+            &mut support.four,
+            &mut support.five,
+        ] {
+            if cell.is_some_and(|count| (1..5).contains(&count)) {
+                *cell = None;
+            }
+        }
+    }
+}
+
 impl From<Counters> for CountersView {
     fn from(counters: Counters) -> Self {
         Self {
@@ -186,11 +204,11 @@ impl From<Counters> for CountersView {
             people_met: counters.people_met,
             doors_reached: counters.doors_reached,
             support: SupportView {
-                one: counters.support_1,
-                two: counters.support_2,
-                three: counters.support_3,
-                four: counters.support_4,
-                five: counters.support_5,
+                one: Some(counters.support_1),
+                two: Some(counters.support_2),
+                three: Some(counters.support_3),
+                four: Some(counters.support_4),
+                five: Some(counters.support_5),
             },
             flagged: counters.flagged,
             verified: counters.verified,

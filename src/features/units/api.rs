@@ -12,7 +12,7 @@ use super::wire::{
 };
 use crate::access::actions::{UnitRead, UnitWrite};
 use crate::access::policy::{permit, permit_field, scope_within};
-use crate::access::{Caller, Permit};
+use crate::access::{Caller, Permit, Reader};
 use crate::journal::{Digest, Entry, Record};
 use crate::platform::body::{Json, Path, Query};
 use crate::platform::db::{Db, Tx};
@@ -28,7 +28,7 @@ const LIST: &str = "units";
 
 /// Your units
 #[utoipa::path(
-    operation_id = "list_units", tag = "units", security(("bearer" = ["unit.read"])),
+    operation_id = "list_units", tag = "units", security(("bearer" = ["unit.read"]), ("service" = ["unit.read"])),
     params(UnitFilter, Paging),
     responses(
         (status = 200, description = "By id: the units of your grants and all that lie under them today.", body = Page<UnitView>),
@@ -38,7 +38,7 @@ const LIST: &str = "units";
 )]
 #[get("/v1/units")]
 pub async fn list_units(
-    caller: Caller,
+    Reader(caller): Reader,
     filter: Query<UnitFilter>,
     db: web::Data<Db>,
 ) -> Result<Reply, ApiError> {
@@ -145,7 +145,7 @@ fn check_place<A>(tree: Tree, level: Level, parent: &Permit<A>, pointer: &str, e
 ///
 /// Of the units above yours you see the names, in the lineage of your own.
 #[utoipa::path(
-    operation_id = "get_unit", tag = "units", security(("bearer" = ["unit.read"])),
+    operation_id = "get_unit", tag = "units", security(("bearer" = ["unit.read"]), ("service" = ["unit.read"])),
     params(("id" = i32, Path, example = 14)),
     responses(
         (status = 200, description = "The unit. `ETag` is the version.", body = UnitView),
@@ -154,7 +154,11 @@ fn check_place<A>(tree: Tree, level: Level, parent: &Permit<A>, pointer: &str, e
     ),
 )]
 #[get("/v1/units/{id}")]
-pub async fn get_unit(caller: Caller, id: Path<UnitId>, db: web::Data<Db>) -> Result<Reply, ApiError> {
+pub async fn get_unit(
+    Reader(caller): Reader,
+    id: Path<UnitId>,
+    db: web::Data<Db>,
+) -> Result<Reply, ApiError> {
     let row = db
         .read(async |tx| {
             let permit = permit::<UnitRead>(tx, &caller, *id).await?;
@@ -310,7 +314,7 @@ async fn check_new_parent(
 ///
 /// The unit and all above it in both trees, from the nation down, by name.
 #[utoipa::path(
-    operation_id = "get_unit_lineage", tag = "units", security(("bearer" = ["unit.read"])),
+    operation_id = "get_unit_lineage", tag = "units", security(("bearer" = ["unit.read"]), ("service" = ["unit.read"])),
     params(("id" = i32, Path, example = 14), LineageQuery),
     responses(
         (status = 200, description = "As it is on the day. `ETag` is of the content.", body = LineageView),
@@ -320,7 +324,7 @@ async fn check_new_parent(
 )]
 #[get("/v1/units/{id}/lineage")]
 pub async fn get_unit_lineage(
-    caller: Caller,
+    Reader(caller): Reader,
     id: Path<UnitId>,
     query: Query<LineageQuery>,
     db: web::Data<Db>,

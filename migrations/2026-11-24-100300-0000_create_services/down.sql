@@ -1,0 +1,3 @@
+DROP TABLE service_secrets;
+DROP TABLE services;
+DROP FUNCTION note_service_change();
