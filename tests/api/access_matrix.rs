@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::openapi::{Operation, compare, document, operations};
-use crate::support::{Actor, Answer, Client, TestApp, World};
+use crate::support::{Answer, Client, TestApp, World};
 
 /// (role, a unit whose grant reaches booth S1-B1, units whose grants do not: a neighbour's and another state's)
 const PLACES: [(Role, &str, &[&str]); 8] = [

@@ -359,8 +359,8 @@ async fn who_was_deactivated_is_out_and_gets_no_code() {
 #[actix_web::test]
 async fn another_grant_type_is_refused_and_missing_fields_are_named() {
     let s = scene().await;
-    let service = json!({"grant_type": "client_credentials", "client_id": "x", "client_secret": "y"});
-    let answer = s.anyone.post("/v1/auth/token", service).await.expect(400);
+    let other = json!({"grant_type": "password", "phone": s.phone, "code": "123456"});
+    let answer = s.anyone.post("/v1/auth/token", other).await.expect(400);
     assert_eq!(answer.json["code"], "unsupported_grant_type");
     let answer = s
         .anyone
