@@ -18,6 +18,8 @@ fn sampark(dir: &Path, url: &str) -> Command {
         .env("SAMPARK_LISTEN", "127.0.0.1:0")
         .env("SAMPARK_LOG_FORMAT", "pretty")
         .env("RUST_LOG", "info")
+        .env("SAMPARK_RATE_ACCOUNT", "1000000")
+        .env("SAMPARK_RATE_DEVICE", "1000000")
         .stdin(Stdio::null());
     command
 }

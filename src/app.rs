@@ -2,18 +2,20 @@
 
 use std::net::TcpListener;
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use actix_cors::Cors;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ResourceDef, Server, ServiceFactory, ServiceRequest, ServiceResponse};
-use actix_web::http::header::{HeaderName, HeaderValue};
-use actix_web::http::{Method, header};
-use actix_web::middleware::{Compress, Next, from_fn};
+use actix_web::http::Method;
+use actix_web::middleware::{Compress, Condition, from_fn};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use utoipa::openapi::OpenApi;
 use utoipa_actix_web::AppExt;
-use uuid::Uuid;
 
+use self::edge::InFlight;
 use crate::access::{Access, KeyRing, Watch};
 use crate::docs;
 use crate::features;
@@ -21,11 +23,14 @@ use crate::features::sessions::{self, Outbox, Sender};
 use crate::features::visits::Recorder;
 use crate::journal::Poster;
 use crate::platform::clock::Clock;
-use crate::platform::config::Config;
+use crate::platform::config::{Config, TlsFiles};
 use crate::platform::db::Db;
-use crate::platform::error::{ApiError, Code, REQUEST_ID};
+use crate::platform::error::{ApiError, Code};
+use crate::platform::limits::Limits;
 use crate::platform::migrations;
 use crate::platform::telemetry::Metrics;
+
+pub mod edge;
 
 /// What the handlers share. One a process.
 #[derive(Clone, Debug)]
@@ -37,6 +42,8 @@ pub struct State {
     pub metrics: Metrics,
     pub recorder: Recorder,
     pub outbox: Outbox,
+    pub limits: Limits,
+    pub in_flight: InFlight,
 }
 
 impl State {
@@ -49,6 +56,7 @@ impl State {
         let metrics = Metrics::new().map_err(ApiError::internal)?;
         let access = Access::new(db.clone(), clock.clone(), Arc::new(keys));
         let recorder = Recorder::start(&db, &clock);
+        let limits = Limits::new(config.rates, &clock);
         Ok(Self {
             config: Arc::new(config),
             db,
@@ -57,6 +65,8 @@ impl State {
             metrics,
             recorder,
             outbox: Outbox::default(),
+            limits,
+            in_flight: InFlight::default(),
         })
     }
 }
@@ -126,12 +136,31 @@ pub fn build(
         InitError = (),
     >,
 > {
-    let metrics = state.metrics.clone();
+    let (metrics, limits, in_flight) = (
+        state.metrics.clone(),
+        state.limits.clone(),
+        state.in_flight.clone(),
+    );
+    let (admitting, observing) = (state.config.clone(), state.config.clone());
     App::new()
         .wrap(Compress::default())
         .wrap(from_fn(move |request, next| {
-            observe(metrics.clone(), request, next)
+            edge::admit(
+                in_flight.clone(),
+                admitting.clone(),
+                limits.clone(),
+                request,
+                next,
+            )
         }))
+        .wrap(Condition::new(
+            !state.config.cors_origins.is_empty(),
+            cors(&state.config),
+        ))
+        .wrap(from_fn(move |request, next| {
+            edge::observe(metrics.clone(), observing.clone(), request, next)
+        }))
+        .app_data(web::Data::new(state.limits.clone()))
         .app_data(web::Data::new(state.outbox))
         .app_data(web::Data::from(state.config))
         .app_data(web::Data::new(state.db))
@@ -145,6 +174,48 @@ pub fn build(
         .route("/openapi.json", web::get().to(serve_document))
         .configure(docs::routes)
         .default_service(web::to(nothing_here))
+}
+
+/// Only the listed origins may read answers in a browser; without a list this is not wrapped at all.
+fn cors(config: &Config) -> Cors {
+    let mut cors = Cors::default()
+        .allowed_methods(["GET", "POST", "PUT", "PATCH", "DELETE"])
+        .allowed_headers([
+            "authorization",
+            "content-type",
+            "if-match",
+            "if-none-match",
+            "idempotency-key",
+            "x-request-id",
+        ])
+        .expose_headers([
+            "etag",
+            "location",
+            "retry-after",
+            "ratelimit",
+            "ratelimit-policy",
+            "x-request-id",
+        ])
+        .max_age(600);
+    for origin in &config.cors_origins {
+        cors = cors.allowed_origin(origin);
+    }
+    cors
+}
+
+/// The certificate and its key, for whoever wants no proxy in front.
+fn tls_of(files: &TlsFiles) -> Result<rustls::ServerConfig, ApiError> {
+    let named = |file: &std::path::Path, error: &dyn std::fmt::Display| {
+        ApiError::internal(format!("{}: {error}", file.display()))
+    };
+    let chain = CertificateDer::pem_file_iter(&files.cert)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| named(&files.cert, &error))?;
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| named(&files.key, &error))?;
+    rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(|error| named(&files.cert, &error))
 }
 
 /// A server at work, with its background tasks.
@@ -175,7 +246,11 @@ pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiE
     if let Some(workers) = state.config.workers {
         server = server.workers(workers);
     }
-    let server = server.listen(listener).map_err(ApiError::internal)?.run();
+    let server = match &state.config.tls {
+        Some(files) => server.listen_rustls_0_23(listener, tls_of(files)?),
+        None => server.listen(listener),
+    };
+    let server = server.map_err(ApiError::internal)?.run();
     Ok(Running {
         server,
         poster,
@@ -223,69 +298,5 @@ async fn nothing_here(request: HttpRequest) -> Result<HttpResponse, ApiError> {
             Err(ApiError::new(Code::MethodNotAllowed, detail).with_allow(methods.clone()))
         }
         None => Err(ApiError::not_found()),
-    }
-}
-
-static REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Around every request: its id, its log line, its metric, the headers that every answer carries.
-async fn observe(
-    metrics: Metrics,
-    request: ServiceRequest,
-    next: Next<impl MessageBody>,
-) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    let started = Instant::now();
-    let request_id = request_id_of(&request);
-    let method = request.method().clone();
-    let echoed = HeaderValue::from_str(&request_id).unwrap_or(HeaderValue::from_static("-"));
-    let mut response = REQUEST_ID.scope(request_id.clone(), next.call(request)).await?;
-    let route = response
-        .request()
-        .match_pattern()
-        .unwrap_or_else(|| "-".to_owned());
-    let status = response.status().as_u16();
-    let elapsed = started.elapsed();
-    metrics
-        .requests
-        .with_label_values(&[method.as_str(), &route, &status.to_string()])
-        .observe(elapsed.as_secs_f64());
-    tracing::debug!(request_id, %method, route, status, micros = elapsed.as_micros(), "answered");
-    let headers = response.headers_mut();
-    headers.insert(REQUEST_ID_HEADER.clone(), echoed);
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    for (name, value) in [
-        (header::CACHE_CONTROL, "no-store"),
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; frame-ancestors 'none'",
-        ),
-        (header::REFERRER_POLICY, "no-referrer"),
-    ] {
-        if !headers.contains_key(&name) {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
-    }
-    Ok(response)
-}
-
-/// The client's id for the request if it is a sane one, else one of ours.
-fn request_id_of(request: &ServiceRequest) -> String {
-    let sent = request
-        .headers()
-        .get(&REQUEST_ID_HEADER)
-        .and_then(|value| value.to_str().ok());
-    match sent {
-        Some(id)
-            if (1..=128).contains(&id.len())
-                && id
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b)) =>
-        {
-            id.to_owned()
-        }
-        _ => Uuid::new_v4().to_string(),
     }
 }

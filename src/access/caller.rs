@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::dev::Payload;
 use actix_web::http::header;
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use chrono::NaiveDate;
 use quick_cache::sync::Cache;
 
@@ -23,6 +23,7 @@ use crate::platform::clock::Clock;
 use crate::platform::db::Db;
 use crate::platform::error::{ApiError, Code};
 use crate::platform::ids::{SessionId, UnitId, WorkerId};
+use crate::platform::limits::{Allowances, Key, Limits};
 
 /// For how long what was read is believed without hearing that nothing changed. With the watch at work that is heard
 /// every second; without it, sessions are read again this often. Either way it bounds how late a revocation is felt.
@@ -302,6 +303,19 @@ impl Caller {
         grant.role.may(action) || (grant.role == Role::Service && self.session.actions.contains(&action))
     }
 
+    /// The token buckets that his requests come out of.
+    fn buckets(&self) -> Vec<Key> {
+        let device = self.session.device_id.0;
+        if self.is_service() {
+            vec![Key::Service(device)]
+        } else {
+            vec![
+                Key::Account(self.worker_id.0),
+                Key::Device(self.worker_id.0, device),
+            ]
+        }
+    }
+
     /// Whether it is another program, not a person.
     #[must_use]
     pub const fn is_service(&self) -> bool {
@@ -350,10 +364,17 @@ fn caller_of(
     accepted: &'static [Audience],
 ) -> impl Future<Output = Result<Caller, ApiError>> + use<> {
     let access = request.app_data::<web::Data<Access>>().cloned();
+    let limits = request.app_data::<web::Data<Limits>>().cloned();
     let token = bearer_token(request);
+    let request = request.clone();
     async move {
         let access = access.ok_or_else(|| ApiError::internal("the application has no Access"))?;
-        access.recognise(&token?, accepted).await
+        let limits = limits.ok_or_else(|| ApiError::internal("the application has no Limits"))?;
+        let caller = access.recognise(&token?, accepted).await?;
+        let mut noted = Allowances::default();
+        let taken = limits.take(&caller.buckets(), &mut noted);
+        request.extensions_mut().insert(noted);
+        taken.map(|()| caller)
     }
 }
 

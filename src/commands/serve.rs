@@ -50,7 +50,12 @@ async fn serve_on(
     let address = listener.local_addr()?;
     let state = State::new(config, url, clock, keys)?;
     let running = app::start(&state, listener).await?;
-    tracing::info!("serving on http://{address}");
+    let scheme = if state.config.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    tracing::info!("serving on {scheme}://{address}");
     if let Some(greeting) = greeting {
         say(&greeting)?;
     }

@@ -4,15 +4,18 @@
 use std::future::Future;
 use std::ops::Deref;
 use std::pin::Pin;
+use std::time::Duration;
 
 use actix_web::dev::{Decompress, Payload};
+use actix_web::error::PayloadError;
 use actix_web::http::header;
 use actix_web::web::{Bytes, BytesMut};
 use actix_web::{FromRequest, HttpRequest};
 use aws_lc_rs::digest;
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt, stream};
 use serde::de::DeserializeOwned;
 
+use super::config::Config;
 use super::error::{ApiError, Code};
 use super::idempotency::{IdempotencyKey, key_of};
 use super::validate::{FieldErrors, Validate};
@@ -21,6 +24,11 @@ use super::validate::{FieldErrors, Validate};
 pub const MAX_BODY: usize = 256 * 1024;
 /// The bound on a batch, in bytes after inflation.
 pub const MAX_BATCH: usize = 1024 * 1024;
+
+/// How much of a body is inflated before the bound is looked at again.
+const PIECE: usize = 128;
+/// How long a body may take to arrive.
+const BODY_WAIT: Duration = Duration::from_secs(20);
 
 type Extracted<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>>>>;
 
@@ -79,7 +87,10 @@ fn read_body(
         .map(|value| value.split(';').next().unwrap_or("").trim().to_ascii_lowercase())
         .is_some_and(|kind| kind == "application/json");
     let encoding = encoding_of(request);
-    let mut body = Decompress::from_headers(payload, request.headers());
+    let mut body = Decompress::from_headers(in_small_pieces(payload), request.headers());
+    let wait = request
+        .app_data::<actix_web::web::Data<Config>>()
+        .map_or(BODY_WAIT, |config| config.body_wait);
     async move {
         if !is_json {
             return Err(ApiError::new(
@@ -88,19 +99,40 @@ fn read_body(
             ));
         }
         encoding?;
-        let mut bytes = BytesMut::new();
-        while let Some(chunk) = body.next().await {
-            let chunk = chunk.map_err(|error| unreadable(&error.to_string()))?;
-            if bytes.len().saturating_add(chunk.len()) > max {
-                return Err(ApiError::new(
-                    Code::PayloadTooLarge,
-                    format!("the body is larger than {max} bytes after decompression"),
-                ));
+        let reading = async {
+            let mut bytes = BytesMut::new();
+            while let Some(chunk) = body.next().await {
+                let chunk = chunk.map_err(|error| unreadable(&error.to_string()))?;
+                if bytes.len().saturating_add(chunk.len()) > max {
+                    return Err(ApiError::new(
+                        Code::PayloadTooLarge,
+                        format!("the body is larger than {max} bytes after decompression"),
+                    ));
+                }
+                bytes.extend_from_slice(&chunk);
             }
-            bytes.extend_from_slice(&chunk);
-        }
-        Ok(bytes.freeze())
+            Ok(bytes.freeze())
+        };
+        tokio::time::timeout(wait, reading).await.unwrap_or_else(|_| {
+            let detail = format!("the body took longer than {} s to arrive", wait.as_secs());
+            Err(ApiError::new(Code::RequestTimeout, detail))
+        })
     }
+}
+
+/// A body in pieces so small that none of them inflates to more than some megabytes: the bound is looked at after each.
+/// (DEFLATE grows a byte to about a thousand, a block of zstd a few bytes to 128 KiB.)
+fn in_small_pieces(payload: Payload) -> impl Stream<Item = Result<Bytes, PayloadError>> {
+    payload.flat_map(|chunk| {
+        let pieces: Vec<Result<Bytes, PayloadError>> = match chunk {
+            Ok(chunk) => (0..chunk.len())
+                .step_by(PIECE)
+                .map(|at| Ok(chunk.slice(at..chunk.len().min(at.saturating_add(PIECE)))))
+                .collect(),
+            Err(error) => vec![Err(error)],
+        };
+        stream::iter(pieces)
+    })
 }
 
 /// Only encodings that [`Decompress`] knows; it would hand anything else through as it is.

@@ -3,11 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chrono_tz::Tz;
+use ipnet::IpNet;
 use secrecy::SecretString;
+
+use super::limits::Rates;
 
 /// One environment variable: its name, its default as shown to people, what it is for.
 #[derive(Debug)]
@@ -58,6 +62,56 @@ pub const VARIABLES: &[Variable] = &[
         name: "SAMPARK_WORKERS",
         default: "one a core",
         about: "threads that serve HTTP, 1 to 64",
+    },
+    Variable {
+        name: "SAMPARK_RATE_ACCOUNT",
+        default: "20",
+        about: "requests a second of one account, on average; ten seconds' worth may come at once",
+    },
+    Variable {
+        name: "SAMPARK_RATE_DEVICE",
+        default: "10",
+        about: "the same of one phone",
+    },
+    Variable {
+        name: "SAMPARK_RATE_SERVICE",
+        default: "50",
+        about: "the same of one service",
+    },
+    Variable {
+        name: "SAMPARK_RATE_ADDRESS",
+        default: "100",
+        about: "the same of one address, under `/v1/auth/` alone: thousands of phones share a carrier's address",
+    },
+    Variable {
+        name: "SAMPARK_MAX_IN_FLIGHT",
+        default: "1024",
+        about: "requests under way at once; more are answered 503",
+    },
+    Variable {
+        name: "SAMPARK_BODY_SECONDS",
+        default: "20",
+        about: "how long a body may take to arrive, 1 to 20",
+    },
+    Variable {
+        name: "SAMPARK_CORS_ORIGINS",
+        default: "none",
+        about: "comma-separated origins whose pages may call the API from a browser",
+    },
+    Variable {
+        name: "SAMPARK_TRUSTED_PROXIES",
+        default: "none",
+        about: "comma-separated networks (`10.0.0.0/8`) of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed",
+    },
+    Variable {
+        name: "SAMPARK_TLS_CERT_FILE",
+        default: "plain HTTP",
+        about: "PEM file of the certificate and its chain, for whoever wants no proxy in front",
+    },
+    Variable {
+        name: "SAMPARK_TLS_KEY_FILE",
+        default: "",
+        about: "PEM file of its key",
     },
     Variable {
         name: "SAMPARK_OTP_SENDER",
@@ -117,6 +171,13 @@ pub enum OtpSender {
     Gateway(String),
 }
 
+/// A certificate and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -139,6 +200,13 @@ pub struct Config {
     pub path: Option<OsString>,
     pub pool_size: usize,
     pub workers: Option<usize>,
+    pub rates: Rates,
+    pub max_in_flight: usize,
+    pub body_wait: Duration,
+    pub cors_origins: Vec<String>,
+    pub trusted_proxies: Vec<IpNet>,
+    /// `None`: plain HTTP.
+    pub tls: Option<TlsFiles>,
     pub otp_sender: OtpSender,
     /// Signs what is sent to the gateway.
     pub otp_gateway_key: Option<SecretString>,
@@ -228,6 +296,38 @@ impl Config {
             workers: get("SAMPARK_WORKERS")
                 .map(|value| bounded("SAMPARK_WORKERS", value, 1, 64))
                 .transpose()?,
+            rates: Rates {
+                account: rate(
+                    "SAMPARK_RATE_ACCOUNT",
+                    get("SAMPARK_RATE_ACCOUNT").unwrap_or("20"),
+                )?,
+                device: rate("SAMPARK_RATE_DEVICE", get("SAMPARK_RATE_DEVICE").unwrap_or("10"))?,
+                service: rate(
+                    "SAMPARK_RATE_SERVICE",
+                    get("SAMPARK_RATE_SERVICE").unwrap_or("50"),
+                )?,
+                address: rate(
+                    "SAMPARK_RATE_ADDRESS",
+                    get("SAMPARK_RATE_ADDRESS").unwrap_or("100"),
+                )?,
+            },
+            max_in_flight: bounded(
+                "SAMPARK_MAX_IN_FLIGHT",
+                get("SAMPARK_MAX_IN_FLIGHT").unwrap_or("1024"),
+                1,
+                100_000,
+            )?,
+            body_wait: Duration::from_secs(
+                rate_in(
+                    "SAMPARK_BODY_SECONDS",
+                    get("SAMPARK_BODY_SECONDS").unwrap_or("20"),
+                    20,
+                )?
+                .into(),
+            ),
+            cors_origins: origins(get("SAMPARK_CORS_ORIGINS"))?,
+            trusted_proxies: networks(get("SAMPARK_TRUSTED_PROXIES"))?,
+            tls: tls(get("SAMPARK_TLS_CERT_FILE"), get("SAMPARK_TLS_KEY_FILE"))?,
             otp_sender: otp_sender(
                 get("SAMPARK_OTP_SENDER").unwrap_or("console"),
                 get("SAMPARK_OTP_GATEWAY_KEY"),
@@ -272,6 +372,70 @@ fn bounded(name: &'static str, value: &str, least: usize, most: usize) -> Result
         Ok(number)
     } else {
         Err(refuse(name, value, &reason))
+    }
+}
+
+fn rate(name: &'static str, value: &str) -> Result<u32, ConfigError> {
+    rate_in(name, value, 1_000_000)
+}
+
+fn rate_in(name: &'static str, value: &str, most: usize) -> Result<u32, ConfigError> {
+    let number = bounded(name, value, 1, most)?;
+    u32::try_from(number).map_err(|_| refuse(name, value, "too large"))
+}
+
+fn origins(value: Option<&str>) -> Result<Vec<String>, ConfigError> {
+    let origins: Vec<String> = value
+        .into_iter()
+        .flat_map(|value| value.split(','))
+        .map(|origin| origin.trim().to_owned())
+        .collect();
+    let good = |origin: &String| {
+        let host = origin.strip_prefix("https://").or(origin.strip_prefix("http://"));
+        host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*', ' ']))
+    };
+    if origins.iter().all(good) {
+        Ok(origins)
+    } else {
+        let value = value.unwrap_or_default();
+        Err(refuse(
+            "SAMPARK_CORS_ORIGINS",
+            value,
+            "not origins such as https://desk.example",
+        ))
+    }
+}
+
+fn networks(value: Option<&str>) -> Result<Vec<IpNet>, ConfigError> {
+    let networks = value.into_iter().flat_map(|value| value.split(','));
+    networks
+        .map(|network| {
+            let network = network.trim();
+            let one = network.parse::<IpAddr>().map(IpNet::from);
+            network.parse().or(one).map_err(|_| {
+                refuse(
+                    "SAMPARK_TRUSTED_PROXIES",
+                    network,
+                    "not a network such as 10.0.0.0/8",
+                )
+            })
+        })
+        .collect()
+}
+
+fn tls(cert: Option<&str>, key: Option<&str>) -> Result<Option<TlsFiles>, ConfigError> {
+    match (cert, key) {
+        (None, None) => Ok(None),
+        (Some(cert), Some(key)) => Ok(Some(TlsFiles {
+            cert: PathBuf::from(cert),
+            key: PathBuf::from(key),
+        })),
+        (Some(cert), None) => Err(refuse(
+            "SAMPARK_TLS_CERT_FILE",
+            cert,
+            "needs SAMPARK_TLS_KEY_FILE",
+        )),
+        (None, Some(key)) => Err(refuse("SAMPARK_TLS_KEY_FILE", key, "needs SAMPARK_TLS_CERT_FILE")),
     }
 }
 
@@ -356,6 +520,11 @@ mod tests {
             ("SAMPARK_OTP_SENDER", "https://sms.example/send"),
             ("SAMPARK_OTP_SENDER", "http://sms.example/send"),
             ("SAMPARK_OTP_PER_HOUR", "0"),
+            ("SAMPARK_RATE_ACCOUNT", "0"),
+            ("SAMPARK_BODY_SECONDS", "21"),
+            ("SAMPARK_CORS_ORIGINS", "*"),
+            ("SAMPARK_TRUSTED_PROXIES", "everyone"),
+            ("SAMPARK_TLS_CERT_FILE", "cert.pem"),
             ("SAMPARK_TIME_ZONE", "India"),
             ("SAMPARK_PHONE_PREFIXES", "91"),
             ("SAMPARK_LOG_FORMAT", "xml"),

@@ -10,6 +10,7 @@ pub mod embedded_postgres;
 pub mod error;
 pub mod idempotency;
 pub mod ids;
+pub mod limits;
 pub mod location;
 pub mod migrations;
 pub mod page;

@@ -29,6 +29,11 @@ pub struct Program {
 impl Program {
     /// Starts `sampark serve` and waits until it says where.
     pub fn serve(data_dir: &Path, database_url: Option<&str>) -> Self {
+        Self::serve_with(data_dir, database_url, &[])
+    }
+
+    /// The same with more settings.
+    pub fn serve_with(data_dir: &Path, database_url: Option<&str>, settings: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sampark"));
         command
             .arg("serve")
@@ -37,8 +42,11 @@ impl Program {
             .env("SAMPARK_LISTEN", "127.0.0.1:0")
             .env("SAMPARK_LOG_FORMAT", "pretty")
             .env("RUST_LOG", "info")
+            .env("SAMPARK_RATE_ACCOUNT", "100000")
+            .env("SAMPARK_RATE_DEVICE", "100000")
             .stdin(Stdio::null())
             .stderr(Stdio::piped());
+        command.envs(settings.iter().copied());
         if let Some(url) = database_url {
             command.env("DATABASE_URL", url);
         }
@@ -50,6 +58,7 @@ impl Program {
                 .next()
                 .unwrap_or_else(|| panic!("it ended: {said:?}"))
                 .unwrap();
+            let line = line.replace("serving on https://", "serving on http://");
             if let Some((_, address)) = line.split_once("serving on http://") {
                 break address.trim().parse().unwrap();
             }

@@ -20,6 +20,7 @@ mod health;
 mod households;
 mod imports;
 mod kills;
+mod limits;
 mod migrations;
 mod moves;
 mod openapi;

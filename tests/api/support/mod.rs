@@ -14,6 +14,7 @@ use sampark::access::KeyRing;
 use sampark::app::{self, State};
 use sampark::platform::clock::Clock;
 use sampark::platform::config::Config;
+use sampark::platform::limits::Rates;
 
 pub use client::{Answer, Client};
 pub use database::TestDatabase;
@@ -78,6 +79,13 @@ impl TestApp {
         let mut config = Config::from_values(&Default::default(), None).unwrap();
         config.pool_size = settings.pool_size;
         config.workers = Some(1);
+        // The clock stands still, so that no bucket fills again; limits.rs has narrow ones.
+        config.rates = Rates {
+            account: 100_000,
+            device: 100_000,
+            service: 100_000,
+            address: 100_000,
+        };
         config.otp_sender = sampark::platform::config::OtpSender::File(database.scratch_file("otp.jsonl"));
         change(&mut config);
         let state = State::new(config, &database.url, clock.clone(), keys).unwrap();

@@ -1,18 +1,22 @@
 //! POST: one visit, or a batch. Both go through the recorder.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use actix_web::http::StatusCode;
 use actix_web::{post, web};
 use serde::Deserialize;
 
 use super::readable;
 use crate::access::Caller;
+use crate::access::actions::VisitRecord;
+use crate::access::policy::permit;
 use crate::features::visits::queries::{VisitRow, visible_visits};
 use crate::features::visits::recorder::{Recorded, Recorder};
 use crate::features::visits::wire::{BatchSent, BatchView, ItemStatus, ItemView, VisitSent, VisitView};
 use crate::platform::body::{Json, MAX_BATCH, parse};
 use crate::platform::db::Db;
 use crate::platform::error::{ApiError, Code, Problem};
-use crate::platform::ids::VisitId;
+use crate::platform::ids::{UnitId, VisitId};
 use crate::platform::reply::Reply;
 use crate::platform::telemetry::Metrics;
 
@@ -25,6 +29,7 @@ use crate::platform::telemetry::Metrics;
     responses(
         (status = 201, description = "Stored, and counted in every total above.", body = VisitView),
         (status = 200, description = "The same visit was stored before; this is how it stands now.", body = VisitView),
+        (status = 403, description = "You may see the booth, but not record visits there.", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Another visit has this id; `stored` holds it, if you may see it.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Not valid; unknown campaign or household; or a booth that was yours neither on that day nor today.", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Not stored; send it again after `Retry-After`.", body = Problem, content_type = "application/problem+json"),
@@ -38,9 +43,11 @@ pub async fn record_visit(
     db: web::Data<Db>,
     metrics: web::Data<Metrics>,
 ) -> Result<Reply, ApiError> {
+    let booth_id = body.value.booth_id;
     let mut answers = recorder
         .record(caller.actor(), caller.strength().is_strong(), vec![body.value])
         .await?;
+    explain(&db, &caller, &[booth_id], &mut answers).await?;
     let answer = answers
         .pop()
         .ok_or_else(|| ApiError::internal("the recorder gave no answer"))?;
@@ -96,13 +103,15 @@ pub async fn record_batch(
             Err(error) => slots.push((id_of(raw.get()), Some(error))),
         }
     }
-    let answers = if visits.is_empty() {
+    let booths: Vec<UnitId> = visits.iter().map(|visit: &VisitSent| visit.booth_id).collect();
+    let mut answers = if visits.is_empty() {
         Vec::new()
     } else {
         recorder
             .record(caller.actor(), caller.strength().is_strong(), visits)
             .await?
     };
+    explain(&db, &caller, &booths, &mut answers).await?;
     let foreign = answers.iter().filter_map(|answer| match answer {
         Ok(Recorded::Conflict(row)) => Some(row.clone()),
         _ => None,
@@ -166,6 +175,48 @@ const fn status_of(answer: &Result<Recorded, ApiError>) -> ItemStatus {
         Ok(Recorded::Conflict(_)) => ItemStatus::Conflict,
         Err(_) => ItemStatus::Rejected,
     }
+}
+
+/// Who may see a booth but not record there is told so; for who may not see it, it does not exist. Looked up only where
+/// something was refused, each booth once.
+async fn explain(
+    db: &Db,
+    caller: &Caller,
+    booths: &[UnitId],
+    answers: &mut [Result<Recorded, ApiError>],
+) -> Result<(), ApiError> {
+    let outside = |answer: &Result<Recorded, ApiError>| matches!(answer, Err(error) if error.code() == Code::OutsideScope);
+    let asked: BTreeSet<UnitId> = answers
+        .iter()
+        .zip(booths)
+        .filter(|(answer, _)| outside(answer))
+        .map(|(_, booth)| *booth)
+        .collect();
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let refused = db
+        .read(async |tx| {
+            let mut refused = BTreeMap::new();
+            for booth in &asked {
+                if let Err(error) = permit::<VisitRecord>(tx, caller, *booth).await
+                    && error.code().status() == 403
+                {
+                    refused.insert(*booth, error.code());
+                }
+            }
+            Ok(refused)
+        })
+        .await?;
+    for (answer, booth) in answers.iter_mut().zip(booths) {
+        if outside(answer)
+            && let Some(code) = refused.get(booth)
+        {
+            let detail = "you may see this booth, but not record visits there in this session";
+            *answer = Err(ApiError::new(*code, detail));
+        }
+    }
+    Ok(())
 }
 
 /// Those of the stored visits that the caller may see.
