@@ -30,6 +30,7 @@ use crate::platform::limits::Limits;
 use crate::platform::migrations;
 use crate::platform::telemetry::Metrics;
 
+mod contract;
 pub mod edge;
 
 /// What the handlers share. One a process.
@@ -85,11 +86,23 @@ impl State {
 /// The OpenAPI document, collected from the handlers that are served.
 #[must_use]
 pub fn openapi() -> OpenApi {
-    let (_, document) = App::new()
+    let (_, mut document) = App::new()
         .into_utoipa_app()
         .openapi(features::document())
         .configure(features::routes)
         .split_for_parts();
+    for item in document.paths.paths.values_mut() {
+        let operations = [
+            &mut item.get,
+            &mut item.post,
+            &mut item.put,
+            &mut item.patch,
+            &mut item.delete,
+        ];
+        for operation in operations.into_iter().flatten() {
+            contract::add_common_problems(operation);
+        }
+    }
     document
 }
 

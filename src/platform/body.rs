@@ -162,6 +162,14 @@ fn unreadable(detail: &str) -> ApiError {
 /// # Errors
 /// As said.
 pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    // serde would take a list for an object whose fields come in the list's order; the contract does not.
+    if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
+        let detail = "invalid type: sequence, expected an object";
+        return match serde_json::from_slice::<serde::de::IgnoredAny>(body) {
+            Ok(_) => Err(ApiError::field("", "wrong_type", detail)),
+            Err(error) => Err(unreadable(&error.to_string())),
+        };
+    }
     let mut reader = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let pointer = pointer_of(error.path());
@@ -305,6 +313,12 @@ mod tests {
             field_of(r#"{"inner":[],"a/b":1}"#),
             expect("/a~1b", "unknown_field")
         );
+    }
+
+    #[test]
+    fn a_list_is_no_object() {
+        assert_eq!(field_of(" [[]]"), (String::new(), "wrong_type".to_owned()));
+        assert_eq!(parse::<Sample>(b"[[]").unwrap_err().code(), Code::UnreadableBody);
     }
 
     #[test]

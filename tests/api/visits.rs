@@ -514,3 +514,26 @@ async fn an_export_is_safe_for_spreadsheets_and_whole() {
     assert_eq!(rows.len(), 3);
     coordinator.get("/v1/visits/export?format=xml").await.expect(422);
 }
+
+#[actix_web::test]
+async fn visits_are_recorded_in_booths_and_nowhere_else() {
+    let app = TestApp::start().await;
+    let world = World::build(&app).await;
+    let campaign = world.campaign("IN").await;
+    let admin = world.actor(&app, Role::NationalAdmin, "IN").await.client;
+    for unit in ["IN", "S1", "S1-D1", "S1-M1", "S1-PC1", "S1-AC1"] {
+        for outcome in ["met", "locked"] {
+            let mut sent = visit(&world, campaign, unit);
+            sent["outcome"] = json!(outcome);
+            let refused = admin.post("/v1/visits", sent).await.expect(422);
+            assert_eq!(refused.json["code"], "outside_scope", "{unit}");
+        }
+    }
+    let stored: i64 = world
+        .db
+        .query_one("SELECT count(*) FROM visits", &[])
+        .await
+        .unwrap()
+        .get(0);
+    assert_eq!(stored, 0);
+}

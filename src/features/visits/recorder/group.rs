@@ -89,6 +89,10 @@ pub fn judge(
     let sent = &item.sent;
     let permit = permit.ok_or_else(|| refuse(Code::OutsideScope, "/booth_id"))?;
     let place = &permit.permit;
+    // Visits are made in booths: one at a mandal would stand in no ledger.
+    if place.level() != "booth" {
+        return Err(refuse(Code::OutsideScope, "/booth_id"));
+    }
     let campaign = campaign
         .filter(|campaign| place.lineage().contains(&campaign.unit_id))
         .ok_or_else(|| refuse(Code::UnknownCampaign, "/campaign_id"))?;
