@@ -264,8 +264,7 @@ async fn written_matrix_is_what_the_program_does() {
                     ),
                     Kind::At if may && place == "own" => (done, answer.status.to_string()),
                     // Who may see the booth but not record there is told so.
-                    Kind::At if place == "own" && operation.id == "record_visit" =>
-                    {
+                    Kind::At if place == "own" && operation.id == "record_visit" => {
                         (answer.status == 403, answer.status.to_string())
                     }
                     Kind::At => (

@@ -242,6 +242,54 @@ async fn one_gives_a_service_only_what_one_holds_where_one_holds_it() {
 }
 
 #[actix_web::test]
+async fn nobody_makes_a_secret_of_a_service_that_reads_where_he_may_not() {
+    let s = scene().await;
+    let nation = s.world.actor(&s.app, Role::NationalAdmin, "IN").await.client;
+    // The state answers for it, but it reads another state too: its secret would give that to the state's administrator.
+    let wanted = s.wanted(&["totals.read"], &["S1", "S2"]);
+    let registered = nation.post("/v1/services", wanted).await.expect(201).json;
+    let secrets = format!("/v1/services/{}/secrets", registered["service"]["id"]);
+    s.admin.post(&secrets, json!({})).await.expect(403);
+    nation.post(&secrets, json!({})).await.expect(201);
+    // He may stop it all the same.
+    let first = format!("{secrets}/{}", registered["secret"]["id"].as_str().unwrap());
+    s.admin.delete(&first).await.expect(204);
+}
+
+#[actix_web::test]
+async fn a_series_does_not_tell_a_hidden_cell_by_difference() {
+    let s = scene().await;
+    let campaign = s.world.campaign("S1").await;
+    let sql = "UPDATE campaigns SET collect_support = true WHERE id = $1";
+    s.world.db.execute(sql, &[&campaign]).await.unwrap();
+    let worker = s.world.actor(&s.app, Role::BoothWorker, "S1-B1").await.client;
+    for (support, first, second) in [(1, 5, 2), (2, 5, 6)] {
+        for n in 0..first + second {
+            let mut visit = crate::visits::visit(&s.world, campaign, "S1-B1");
+            visit["support"] = json!(support);
+            if n < first {
+                let at = s.app.clock.now() - TimeDelta::days(1);
+                visit["visited_at"] = json!(at.to_rfc3339());
+            }
+            worker.post("/v1/visits", visit).await.expect(201);
+        }
+    }
+    let client = s.client(&s.register(&["totals.read"], &["S1"]).await).await;
+    let path = format!("{}?interval=day", s.totals("S1-B1"));
+    let seen = |view: &Value, score: &str| -> (Value, Vec<Value>) {
+        let spans = view["series"].as_array().unwrap().iter();
+        let spans = spans.map(|span| span["support"][score].clone()).collect();
+        (view["totals"]["support"][score].clone(), spans)
+    };
+    let exact = s.admin.get(&path).await.expect(200).json;
+    assert_eq!(seen(&exact, "1"), (json!(7), vec![json!(5), json!(2)]));
+    // 7 less 5 would be the 2 that is hidden: of that score the series says nothing.
+    let view = client.get(&path).await.expect(200).json;
+    assert_eq!(seen(&view, "1"), (json!(7), vec![Value::Null, Value::Null]));
+    assert_eq!(seen(&view, "2"), (json!(11), vec![json!(5), json!(6)]));
+}
+
+#[actix_web::test]
 async fn wrong_secrets_lock_a_service_for_a_quarter_of_an_hour() {
     let s = scene().await;
     let registered = s.register(&["totals.read"], &["S1"]).await;

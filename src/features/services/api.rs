@@ -192,6 +192,7 @@ pub async fn update_service(
     params(("id" = i32, Path, example = 1)),
     responses(
         (status = 201, description = "The secret, shown this once.", body = NewSecretView),
+        (status = 403, description = "It may do what you may not, or where you may not.", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such service, or outside your grants.", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Two are live: end one first.", body = Problem, content_type = "application/problem+json"),
     ),
@@ -209,6 +210,7 @@ pub async fn create_secret(
     let client_id = db
         .write(&actor, async move |tx| {
             let (permit, row) = lock_service(tx, &caller, id).await?;
+            check_holds_all(tx, &caller, &row).await?;
             if queries::live_secrets(tx, id).await?.len() >= rules::LIVE_SECRETS {
                 return Err(ApiError::new(
                     Code::Conflict,
@@ -350,6 +352,19 @@ async fn check_units(
         check_holds(caller, &permit, actions)?;
     }
     Ok(())
+}
+
+/// Whoever has a secret can do all that the service may: he must hold all of it himself.
+async fn check_holds_all(tx: &mut Tx, caller: &Caller, service: &ServiceRow) -> Result<(), ApiError> {
+    let actions = rules::actions_of(&service.actions)?;
+    match check_units(tx, caller, &service.unit_ids, &actions).await {
+        // He named no unit: what is wrong is not a field of his.
+        Err(error) if error.code().status() < 500 => Err(ApiError::new(
+            Code::Forbidden,
+            "this service may do what you may not: whoever may do all of it makes its secrets",
+        )),
+        done => done,
+    }
 }
 
 async fn view_of(tx: &mut Tx, row: ServiceRow) -> Result<ServiceView, ApiError> {

@@ -79,10 +79,7 @@ pub async fn get_totals(
         .await?;
     let mut view = view;
     if caller.is_service() {
-        view.totals.hide_small_cells();
-        for span in &mut view.series {
-            span.counters.hide_small_cells();
-        }
+        view.hide_small_cells();
     }
     Ok(Reply::ok(&view)?.with_content_tag())
 }

@@ -137,7 +137,8 @@ const LEVELS: [&str; 7] = [
     "assembly_constituency",
 ];
 
-/// How often each support score was recorded. A service sees `null` where it is fewer than five.
+/// How often each support score was recorded. A service sees `null` where it is one to four, and in every part of a
+/// series in one part of which it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct SupportView {
     #[serde(rename = "1")]
@@ -173,21 +174,52 @@ pub struct CountersView {
     pub voided: i64,
 }
 
+impl SupportView {
+    fn cells(&mut self) -> [&mut Option<i64>; 5] {
+        [
+            &mut self.one,
+            &mut self.two,
+            &mut self.three,
+            &mut self.four,
+            &mut self.five,
+        ]
+    }
+}
+
+/// Whether a cell is so small that it speaks of single people.
+fn is_small(cell: Option<i64>) -> bool {
+    cell.is_some_and(|count| (1..5).contains(&count))
+}
+
 impl CountersView {
     /// Without cells so small that they speak of single people, for other programs.
     pub fn hide_small_cells(&mut self) {
-        let support = &mut self.support;
-        for cell in [
-            &mut support.one,
-            &mut support.two,
-            &mut support.three,
-            &mut support.four,
-            &mut support.five,
-        ] {
-            if cell.is_some_and(|count| (1..5).contains(&count)) {
+        for cell in self.support.cells() {
+            if is_small(*cell) {
                 *cell = None;
             }
         }
+    }
+}
+
+impl TotalsView {
+    /// The same for the figures and their series. A score that is small in one part of the series is hidden in all of
+    /// them: the whole less the other parts would tell it.
+    pub fn hide_small_cells(&mut self) {
+        let mut small = [false; 5];
+        for span in &mut self.series {
+            for (small, cell) in small.iter_mut().zip(span.counters.support.cells()) {
+                *small |= is_small(*cell);
+            }
+        }
+        for span in &mut self.series {
+            for (small, cell) in small.iter().zip(span.counters.support.cells()) {
+                if *small {
+                    *cell = None;
+                }
+            }
+        }
+        self.totals.hide_small_cells();
     }
 }
 
