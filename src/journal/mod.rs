@@ -1,14 +1,17 @@
 //! FIRST FLOOR: the journal that every write appends to, and the poster that carries it into the ledgers.
 //!
 //! * [`mod@write`]: `Db::write` is the only way to write; it cannot end without a [`Record`] of what was done.
-//! * [`entry`]: one entry for a whole write, with its RFC 6962 leaf hash.
+//! * [`entry`]: one entry for a whole write; [`leaf`]: its canonical form and RFC 6962 leaf hash.
+//! * [`commitment`]: how an entry proves content that it does not hold, and that may be erased.
 //! * [`tally`]: the change to the counts, one row per booth, campaign and day.
 //! * [`poster`]: numbers the entries and adds the tallies to the totals, in one transaction per state.
 //!
 //! Invariants: an entry and its tallies are committed with what they tell of; a number once seen is final and none
 //! below it appears later; what a unit has = `totals` + `tally_inbox`, in one snapshot.
 
+pub mod commitment;
 pub mod entry;
+pub mod leaf;
 pub mod poster;
 pub mod tally;
 pub mod write;

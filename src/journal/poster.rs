@@ -52,10 +52,11 @@ const NUMBER_ENTRIES: &str = "
         ON CONFLICT (state_id) DO UPDATE SET size = h.size + excluded.size
         RETURNING size
     ), numbered AS (
-        INSERT INTO journal (state_id, number, unit_id, actor_id, device_id, action, subject, subject_ids,
-                             subject_uuids, digest, at, leaf_hash)
-        SELECT taken.state_id, head.size - amount.n + row_number() OVER (ORDER BY taken.id), unit_id, actor_id,
-               device_id, action, subject, subject_ids, subject_uuids, digest, at, leaf_hash
+        INSERT INTO journal (state_id, number, unit_id, unit_ids, actor_id, device_id, action, subject, subject_ids,
+                             subject_uuids, subject_versions, digest, at, leaf_hash, form)
+        SELECT taken.state_id, head.size - amount.n + row_number() OVER (ORDER BY taken.id), unit_id, unit_ids,
+               actor_id, device_id, action, subject, subject_ids, subject_uuids, subject_versions, digest, at,
+               leaf_hash, form
         FROM taken, head, amount
     )
     SELECT n FROM amount";

@@ -104,9 +104,10 @@ async fn one_entry_a_state_names_the_units_of_a_file() {
     let s = Setting::new().await;
     let file = format!("{FILE}S2-B2,booth,School,,S2-M1,S2-AC1,,,,,\n");
     s.import(&file).await.expect(200);
-    let sql = "SELECT count(*) FROM (SELECT * FROM journal_inbox UNION ALL SELECT NULL, state_id, unit_id, actor_id, device_id, action,
-                   subject, subject_ids, subject_uuids, digest, at, leaf_hash FROM journal) j
-               WHERE action = 'unit.import' AND subject = 'unit' AND cardinality(subject_ids) IN (3, 1)";
+    let sql = "SELECT count(*) FROM (SELECT action, subject, subject_ids, unit_ids FROM journal_inbox
+                                 UNION ALL SELECT action, subject, subject_ids, unit_ids FROM journal) j
+               WHERE action = 'unit.import' AND subject = 'unit' AND cardinality(subject_ids) IN (3, 1)
+                 AND unit_ids @> subject_ids AND unit_ids <@ subject_ids";
     assert_eq!(s.count(sql).await, 2);
 }
 

@@ -211,13 +211,8 @@ pub async fn add_campaign(
 }
 
 fn record(permit: &Permit<CampaignWrite>, view: &CampaignView) -> Record {
-    Record::from(Entry {
-        state_id: permit.state_id(),
-        unit_id: permit.unit_id(),
-        action: "campaign.write",
-        subject: "campaign",
-        subject_ids: vec![view.id.0],
-        subject_uuids: Vec::new(),
-        digest: Digest::of(view),
-    })
+    let (state_id, unit_id) = (permit.state_id(), permit.unit_id());
+    Entry::new(state_id, unit_id, "campaign.write", "campaign", Digest::of(view))
+        .of_ids([view.id.0])
+        .into()
 }

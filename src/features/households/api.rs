@@ -183,13 +183,14 @@ fn works_near(caller: &Caller, permit: &Permit<HouseholdRead>) -> bool {
 }
 
 fn record(permit: &Permit<HouseholdWrite>, view: &HouseholdView) -> Record {
-    Record::from(Entry {
-        state_id: permit.state_id(),
-        unit_id: permit.unit_id(),
-        action: "household.write",
-        subject: "household",
-        subject_ids: Vec::new(),
-        subject_uuids: vec![view.id.0],
-        digest: Digest::of(view),
-    })
+    let (state_id, unit_id) = (permit.state_id(), permit.unit_id());
+    Entry::new(
+        state_id,
+        unit_id,
+        "household.write",
+        "household",
+        Digest::of(view),
+    )
+    .of_uuids([view.id.0])
+    .into()
 }

@@ -303,15 +303,16 @@ pub async fn sign_in(
         .ok_or_else(rules::invalid_client)?;
     db.write(&actor, async move |tx| {
         queries::mark_used(tx, client.id, now).await?;
-        let entry = Entry {
-            state_id: client.state_id,
-            unit_id: client.unit_id,
-            action: "service.sign_in",
-            subject: "service",
-            subject_ids: vec![client.id.0],
-            subject_uuids: vec![secret_id],
-            digest: Digest::of(&(client.id, secret_id)),
-        };
+        let digest = Digest::of(&(client.id, secret_id));
+        let entry = Entry::new(
+            client.state_id,
+            client.unit_id,
+            "service.sign_in",
+            "service",
+            digest,
+        )
+        .of_ids([client.id.0])
+        .of_uuids([secret_id]);
         Ok(((), entry.into()))
     })
     .await?;
@@ -373,13 +374,8 @@ async fn view_of(tx: &mut Tx, row: ServiceRow) -> Result<ServiceView, ApiError> 
 }
 
 fn record<A>(permit: &Permit<A>, action: &'static str, view: &ServiceView) -> Record {
-    Record::from(Entry {
-        state_id: permit.state_id(),
-        unit_id: permit.unit_id(),
-        action,
-        subject: "service",
-        subject_ids: vec![view.id.0],
-        subject_uuids: Vec::new(),
-        digest: Digest::of(view),
-    })
+    let (state_id, unit_id) = (permit.state_id(), permit.unit_id());
+    Entry::new(state_id, unit_id, action, "service", Digest::of(view))
+        .of_ids([view.id.0])
+        .into()
 }

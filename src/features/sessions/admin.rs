@@ -42,15 +42,8 @@ pub async fn create_admin(db: &Db, clock: &Clock, phone: &str, name: &str) -> Re
             )
         })?;
         let (id, changed) = make_admin(tx, nation_id, &phone, &name, now, today).await?;
-        let entry = Entry {
-            state_id: nation_id,
-            unit_id: nation_id,
-            action: "worker.create_admin",
-            subject: "worker",
-            subject_ids: vec![id.0],
-            subject_uuids: Vec::new(),
-            digest: Digest::of(&(id, "national_admin")),
-        };
+        let digest = Digest::of(&(id, "national_admin"));
+        let entry = Entry::new(nation_id, nation_id, "worker.create_admin", "worker", digest).of_ids([id.0]);
         Ok((id, if changed { entry.into() } else { Record::nothing() }))
     })
     .await
@@ -76,15 +69,16 @@ pub async fn issue_token(db: &Db, clock: &Clock, keys: &KeyRing, phone: &str) ->
             };
             let (session_id, _) =
                 begin_session(tx, &worker, &device, Strength::Program, now, now + LIFE).await?;
-            let entry = Entry {
-                state_id: worker.state_id,
-                unit_id: worker.unit_id,
-                action: "session.begin",
-                subject: "session",
-                subject_ids: vec![worker.id.0],
-                subject_uuids: vec![session_id.0],
-                digest: Digest::of(&(worker.id, session_id)),
-            };
+            let digest = Digest::of(&(worker.id, session_id));
+            let entry = Entry::new(
+                worker.state_id,
+                worker.unit_id,
+                "session.begin",
+                "session",
+                digest,
+            )
+            .of_ids([worker.id.0])
+            .of_uuids([session_id.0]);
             Ok(((worker.id, session_id), entry.into()))
         })
         .await?;
@@ -114,15 +108,16 @@ pub async fn read_out_code(db: &Db, clock: &Clock, keys: &KeyRing, phone: &str) 
             .await?
             .ok_or_else(|| ApiError::new(Code::NotFound, "no active worker has this number"))?;
         replace_code(tx, worker.id, &new).await?;
-        let entry = Entry {
-            state_id: worker.state_id,
-            unit_id: worker.unit_id,
-            action: "session.read_out_code",
-            subject: "session",
-            subject_ids: vec![worker.id.0],
-            subject_uuids: vec![id],
-            digest: Digest::of(&(worker.id, id)),
-        };
+        let digest = Digest::of(&(worker.id, id));
+        let entry = Entry::new(
+            worker.state_id,
+            worker.unit_id,
+            "session.read_out_code",
+            "session",
+            digest,
+        )
+        .of_ids([worker.id.0])
+        .of_uuids([id]);
         Ok(((), entry.into()))
     })
     .await?;

@@ -179,15 +179,10 @@ async fn refresh(db: &Db, access: &Access, token: &str, now: DateTime<Utc>) -> R
 
 /// What was done to a session or code, by its number; never what it was.
 pub(super) fn entry(worker: &RosterRow, action: &'static str, subject: Uuid) -> Entry {
-    Entry {
-        state_id: worker.state_id,
-        unit_id: worker.unit_id,
-        action,
-        subject: "session",
-        subject_ids: vec![worker.id.0],
-        subject_uuids: vec![subject],
-        digest: Digest::of(&(worker.id, action, subject)),
-    }
+    let digest = Digest::of(&(worker.id, action, subject));
+    Entry::new(worker.state_id, worker.unit_id, action, "session", digest)
+        .of_ids([worker.id.0])
+        .of_uuids([subject])
 }
 
 /// Sign out

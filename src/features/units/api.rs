@@ -351,13 +351,8 @@ pub async fn get_unit_lineage(
 
 /// What was done to the permit's unit.
 fn record<T: serde::Serialize>(permit: &Permit<UnitWrite>, action: &'static str, written: &T) -> Record {
-    Record::from(Entry {
-        state_id: permit.state_id(),
-        unit_id: permit.unit_id(),
-        action,
-        subject: "unit",
-        subject_ids: vec![permit.unit_id().0],
-        subject_uuids: Vec::new(),
-        digest: Digest::of(written),
-    })
+    let (state_id, unit_id) = (permit.state_id(), permit.unit_id());
+    Entry::new(state_id, unit_id, action, "unit", Digest::of(written))
+        .of_ids([unit_id.0])
+        .into()
 }

@@ -297,18 +297,10 @@ async fn record(tx: &mut Tx, digest: Digest) -> Result<Record, ApiError> {
         }
         for (state_id, ids) in states {
             for some in ids.chunks(ENTRY) {
-                record.entries.push(Entry {
-                    state_id,
-                    unit_id: match some {
-                        [only] => UnitId(*only),
-                        _ => state_id,
-                    },
-                    action,
-                    subject: "unit",
-                    subject_ids: some.to_vec(),
-                    subject_uuids: Vec::new(),
-                    digest,
-                });
+                let entry = Entry::new(state_id, state_id, action, "unit", digest)
+                    .at_units(some.iter().map(|id| UnitId(*id)))
+                    .of_ids(some.iter().copied());
+                record.entries.push(entry);
             }
         }
     }

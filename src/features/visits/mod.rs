@@ -15,12 +15,14 @@
 use utoipa_actix_web::service_config::ServiceConfig;
 
 mod api;
+mod commitment;
 mod doors;
 mod queries;
 mod recorder;
 mod rules;
 mod wire;
 
+pub use commitment::{VisitPart, erase_part, erased_parts};
 pub use recorder::Recorder;
 pub use wire::VisitSent;
 

@@ -81,6 +81,9 @@ pub struct VisitRow {
     pub voided_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = Nullable<Text>)]
     pub void_reason: Option<String>,
+    /// What the version's commitment is salted with; see `commitment`.
+    #[diesel(sql_type = Nullable<Binary>)]
+    pub salts: Option<Vec<u8>>,
 }
 
 /// A visit's name in the database: its id is unique within its state.
@@ -121,17 +124,17 @@ pub async fn booths(tx: &mut Tx, ids: &[UnitId]) -> QueryResult<Vec<BoothRow>> {
 const INSERT: &str = "
     INSERT INTO visits (state_id, id, booth_id, campaign_id, worker_id, device_id, household_id, visited_at, visited_on,
                         received_at, outcome, channel, people_met, support, issues, answers, question_version, note, lat,
-                        lon, accuracy_m, mock, duration_s, flags, sent_digest, changed_by, changed_at)
+                        lon, accuracy_m, mock, duration_s, flags, sent_digest, salts, changed_by, changed_at)
     SELECT state_id, id, booth_id, campaign_id, worker_id, device_id, household_id, visited_at, visited_on,
            received_at, outcome, channel, people_met, support, issues, answers, question_version, note, lat,
-           lon, accuracy_m, mock, duration_s, flags, sent_digest, worker_id, received_at
+           lon, accuracy_m, mock, duration_s, flags, sent_digest, salts, worker_id, received_at
     FROM unnest($1::int[], $2::uuid[], $3::int[], $4::int[], $5::int[], $6::uuid[], $7::uuid[], $8::timestamptz[],
                 $9::date[], $10::timestamptz[], $11::text[], $12::text[], $13::int[], $14::smallint[], $15::jsonb[],
                 $16::jsonb[], $17::int[], $18::text[], $19::float8[], $20::float8[], $21::real[], $22::bool[], $23::int[],
-                $24::jsonb[], $25::bytea[])
+                $24::jsonb[], $25::bytea[], $26::bytea[])
          AS t (state_id, id, booth_id, campaign_id, worker_id, device_id, household_id, visited_at, visited_on,
                received_at, outcome, channel, people_met, support, issues, answers, question_version, note, lat,
-               lon, accuracy_m, mock, duration_s, flags, sent_digest)
+               lon, accuracy_m, mock, duration_s, flags, sent_digest, salts)
     ORDER BY state_id, id
     ON CONFLICT (state_id, id) DO NOTHING
     RETURNING state_id, id";
@@ -169,6 +172,7 @@ pub async fn insert_visits(tx: &mut Tx, rows: &[&VisitRow]) -> QueryResult<Vec<V
         .bind::<Array<Nullable<Integer>>, _>(column!(duration_s))
         .bind::<Array<Jsonb>, _>(column!(flags))
         .bind::<Array<Binary>, _>(column!(sent_digest))
+        .bind::<Array<Nullable<Binary>>, _>(column!(salts))
         .load(tx)
         .await?;
     Ok(stored.into_iter().map(|row| (row.state_id, row.id)).collect())
@@ -388,8 +392,8 @@ pub async fn replace_visit<A>(tx: &mut Tx, _permit: &Permit<A>, row: &VisitRow) 
         "UPDATE visits SET household_id = $1, outcome = $2, channel = $3, people_met = $4, support = $5, issues = $6,
              answers = $7, question_version = $8, note = $9, lat = $10, lon = $11, accuracy_m = $12, mock = $13,
              duration_s = $14, flags = $15, review = $16, version = $17, changed_by = $18, changed_at = $19,
-             voided_at = $20, void_reason = $21
-         WHERE state_id = $22 AND id = $23",
+             voided_at = $20, void_reason = $21, salts = $22
+         WHERE state_id = $23 AND id = $24",
     )
     .bind::<Nullable<SqlUuid>, _>(row.household_id)
     .bind::<Text, _>(&row.outcome)
@@ -412,6 +416,7 @@ pub async fn replace_visit<A>(tx: &mut Tx, _permit: &Permit<A>, row: &VisitRow) 
     .bind::<Timestamptz, _>(row.changed_at)
     .bind::<Nullable<Timestamptz>, _>(row.voided_at)
     .bind::<Nullable<Text>, _>(row.void_reason.as_ref())
+    .bind::<Nullable<Binary>, _>(row.salts.as_ref())
     .bind::<Integer, _>(row.state_id)
     .bind::<SqlUuid, _>(row.id)
     .execute(tx)

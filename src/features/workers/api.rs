@@ -285,13 +285,8 @@ async fn check_admin_remains(
 }
 
 fn record<A>(permit: &Permit<A>, action: &'static str, view: &WorkerView) -> Record {
-    Record::from(Entry {
-        state_id: permit.state_id(),
-        unit_id: permit.unit_id(),
-        action,
-        subject: "worker",
-        subject_ids: vec![view.id.0],
-        subject_uuids: Vec::new(),
-        digest: Digest::of(view),
-    })
+    let (state_id, unit_id) = (permit.state_id(), permit.unit_id());
+    Entry::new(state_id, unit_id, action, "worker", Digest::of(view))
+        .of_ids([view.id.0])
+        .into()
 }

@@ -190,17 +190,10 @@ fn record(touched: impl Iterator<Item = (UnitId, UnitId, WorkerId)>, digest: Dig
         units.insert(unit_id);
         workers.insert(worker_id);
     }
-    let entries = states.into_iter().map(|(state_id, (units, workers))| Entry {
-        state_id,
-        unit_id: match (units.len(), units.first()) {
-            (1, Some(only)) => *only,
-            _ => state_id,
-        },
-        action: "worker.import",
-        subject: "worker",
-        subject_ids: workers.iter().map(|id| id.0).collect(),
-        subject_uuids: Vec::new(),
-        digest,
+    let entries = states.into_iter().map(|(state_id, (units, workers))| {
+        Entry::new(state_id, state_id, "worker.import", "worker", digest)
+            .at_units(units)
+            .of_ids(workers.iter().map(|id| id.0))
     });
     Record {
         entries: entries.collect(),

@@ -160,13 +160,9 @@ pub async fn end_worker_sessions(
 }
 
 fn record(permit: &Permit<WorkerWrite>, action: &'static str, id: WorkerId, subject: Uuid) -> Record {
-    Record::from(Entry {
-        state_id: permit.state_id(),
-        unit_id: permit.unit_id(),
-        action,
-        subject: "worker",
-        subject_ids: vec![id.0],
-        subject_uuids: (!subject.is_nil()).then_some(subject).into_iter().collect(),
-        digest: Digest::of(&(id, action, subject)),
-    })
+    let digest = Digest::of(&(id, action, subject));
+    Entry::new(permit.state_id(), permit.unit_id(), action, "worker", digest)
+        .of_ids([id.0])
+        .of_uuids((!subject.is_nil()).then_some(subject))
+        .into()
 }

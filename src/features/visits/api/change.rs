@@ -10,11 +10,13 @@ use crate::access::policy::{Ask, permit, permits_on_days};
 use crate::access::{Caller, Permit};
 use crate::features::campaigns::load_facts;
 use crate::features::units::{Hold, hold_lineages};
+use crate::features::visits::commitment::digest_of;
 use crate::features::visits::doors::move_counts;
 use crate::features::visits::queries::{VisitRow, households, lock_visit, replace_visit};
 use crate::features::visits::rules;
 use crate::features::visits::wire::{Flag, VisitPatch, VisitSent, VisitView, VoidSent};
-use crate::journal::{Digest, Entry, Record};
+use crate::journal::commitment::Salts;
+use crate::journal::{Entry, Record};
 use crate::platform::body::{Json, Path};
 use crate::platform::db::{Db, Tx};
 use crate::platform::error::{ApiError, Code, Problem};
@@ -96,7 +98,7 @@ pub async fn void_visit(
         if old.voided_at.is_some() {
             return Ok((reply(old)?, Record::nothing()));
         }
-        let mut new = next_version(&old, caller.worker_id(), actor.at);
+        let mut new = next_version(&old, caller.worker_id(), actor.at)?;
         new.voided_at = Some(actor.at);
         new.void_reason = Some(reason.clone());
         let record = replace(tx, &permit, &old, &new, "visit.void").await?;
@@ -148,13 +150,14 @@ fn seen<A>(permit: Result<Permit<A>, ApiError>) -> Result<Permit<A>, ApiError> {
     })
 }
 
-fn next_version(old: &VisitRow, changed_by: WorkerId, at: DateTime<Utc>) -> VisitRow {
-    VisitRow {
+fn next_version(old: &VisitRow, changed_by: WorkerId, at: DateTime<Utc>) -> Result<VisitRow, ApiError> {
+    Ok(VisitRow {
         version: old.version.saturating_add(1),
         changed_by,
         changed_at: at,
+        salts: Some(Salts::random()?.to_bytes()),
         ..old.clone()
-    }
+    })
 }
 
 async fn correct<A>(
@@ -192,7 +195,7 @@ async fn correct<A>(
     }
     let flags: Vec<Flag> = serde_json::from_value(old.flags.clone()).map_err(ApiError::internal)?;
     let flags = rules::corrected_flags(flags, &sent);
-    let mut new = next_version(&old, caller.worker_id(), caller.actor().at);
+    let mut new = next_version(&old, caller.worker_id(), caller.actor().at)?;
     new.household_id = sent.household_id;
     new.outcome = sent.outcome.as_str().to_owned();
     new.channel = sent.channel.as_str().to_owned();
@@ -221,15 +224,10 @@ async fn replace<A>(
 ) -> Result<Record, ApiError> {
     replace_visit(tx, permit, new).await?;
     let tallies = move_counts(tx, old, new).await?;
-    let entry = Entry {
-        state_id: new.state_id,
-        unit_id: new.booth_id,
-        action,
-        subject: "visit",
-        subject_ids: Vec::new(),
-        subject_uuids: vec![new.id.0],
-        digest: Digest::of(&VisitView::from(new.clone())),
-    };
+    let digest = digest_of([new]).ok_or_else(|| ApiError::internal("a new version has no salts"))?;
+    let entry = Entry::new(new.state_id, new.booth_id, action, "visit", digest)
+        .of_uuids([new.id.0])
+        .made_versions([new.version]);
     Ok(Record {
         entries: vec![entry],
         tallies,

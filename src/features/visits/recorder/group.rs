@@ -10,10 +10,12 @@ use super::{Answers, Recorded};
 use crate::access::actions::VisitRecord;
 use crate::access::policy::{Ask, DatedPermit, permits_on_days};
 use crate::features::campaigns::CampaignFacts;
+use crate::features::visits::commitment::digest_of;
 use crate::features::visits::doors::{Lineages, charged};
 use crate::features::visits::queries::{self, BoothRow, VisitKey, VisitRow};
 use crate::features::visits::rules::{self, Times};
 use crate::features::visits::wire::{Review, VisitSent};
+use crate::journal::commitment::Salts;
 use crate::journal::{Actor, Counters, Digest, Entry, Tally};
 use crate::platform::db::Tx;
 use crate::platform::error::{ApiError, Code};
@@ -139,6 +141,7 @@ pub fn judge(
         changed_at: item.times.received_at,
         voided_at: None,
         void_reason: None,
+        salts: Some(Salts::random()?.to_bytes()),
     };
     Ok(Prospect {
         item: at,
@@ -239,7 +242,7 @@ pub fn add_visits(tallies: &mut Vec<Tally>, rows: &[&VisitRow], lineages: &Linea
     }
 }
 
-/// One entry for what a request stored in a state, at its booth, or at the state if it spans several.
+/// One entry for what a request stored in a state, at its booths.
 pub fn entries(items: &[Item], new: &[&Prospect]) -> Vec<(Actor, Entry)> {
     let mut groups: BTreeMap<(usize, UnitId), Vec<&Prospect>> = BTreeMap::new();
     for prospect in new {
@@ -252,21 +255,10 @@ pub fn entries(items: &[Item], new: &[&Prospect]) -> Vec<(Actor, Entry)> {
     let entries = groups.into_iter().filter_map(|((_, state_id), prospects)| {
         let first = prospects.first()?;
         let actor = items.get(first.item)?.actor;
-        let one_booth = prospects.iter().all(|p| p.row.booth_id == first.row.booth_id);
-        let mut content = Vec::with_capacity(prospects.len() * 48);
-        for prospect in &prospects {
-            content.extend_from_slice(prospect.row.id.0.as_bytes());
-            content.extend_from_slice(&prospect.row.sent_digest);
-        }
-        let entry = Entry {
-            state_id,
-            unit_id: if one_booth { first.row.booth_id } else { state_id },
-            action: "visit.record",
-            subject: "visit",
-            subject_ids: Vec::new(),
-            subject_uuids: prospects.iter().map(|prospect| prospect.row.id.0).collect(),
-            digest: Digest::of_bytes(&content),
-        };
+        let digest = digest_of(prospects.iter().map(|prospect| &prospect.row))?;
+        let entry = Entry::new(state_id, state_id, "visit.record", "visit", digest)
+            .at_units(prospects.iter().map(|prospect| prospect.row.booth_id))
+            .of_uuids(prospects.iter().map(|prospect| prospect.row.id.0));
         Some((actor, entry))
     });
     entries.collect()

@@ -107,13 +107,8 @@ pub async fn end_grant(
 }
 
 fn record(permit: &Permit<GrantWrite>, worker_id: WorkerId, grant: &GrantView) -> Record {
-    Record::from(Entry {
-        state_id: permit.state_id(),
-        unit_id: permit.unit_id(),
-        action: "grant.write",
-        subject: "grant",
-        subject_ids: vec![worker_id.0, grant.id.0],
-        subject_uuids: Vec::new(),
-        digest: Digest::of(grant),
-    })
+    let (state_id, unit_id) = (permit.state_id(), permit.unit_id());
+    Entry::new(state_id, unit_id, "grant.write", "grant", Digest::of(grant))
+        .of_ids([worker_id.0, grant.id.0])
+        .into()
 }
