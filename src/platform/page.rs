@@ -112,8 +112,18 @@ pub fn encode<K: Serialize>(list: &str, key: &K) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-fn decode<K: DeserializeOwned>(list: &str, cursor: &str) -> Result<K, ApiError> {
-    let bad = || ApiError::new(Code::BadCursor, "the cursor was not made by this list");
+/// 400: not a cursor that we made for this list.
+#[must_use]
+pub fn bad_cursor() -> ApiError {
+    ApiError::new(Code::BadCursor, "the cursor was not made by this list")
+}
+
+/// The position that a cursor stands for.
+///
+/// # Errors
+/// 400 if it is not one that [`encode`] made for this list.
+pub fn decode<K: DeserializeOwned>(list: &str, cursor: &str) -> Result<K, ApiError> {
+    let bad = bad_cursor;
     let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| bad())?;
     let (key, sum) = bytes
         .len()
