@@ -76,12 +76,21 @@ actions! {
     ServiceRead "service.read"
     /// Register services, change and end them.
     ServiceWrite "service.write"
+    /// See elections, their results and the names of parties.
+    ElectionRead "election.read"
+    /// Import results of elections.
+    ElectionImport "election.import"
+    /// Name elections, join and part the names of parties.
+    ElectionWrite "election.write"
 }
 
 impl ActionName {
     /// Whether a service may be given it: reading of what holds no people's data.
     #[must_use]
     pub const fn is_for_services(self) -> bool {
-        matches!(self, Self::UnitRead | Self::CampaignRead | Self::TotalsRead)
+        matches!(
+            self,
+            Self::UnitRead | Self::CampaignRead | Self::TotalsRead | Self::ElectionRead
+        )
     }
 }

@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::actions::ActionName;
 use super::actions::ActionName::{
-    CampaignRead, CampaignWrite, GrantWrite, HouseholdRead, HouseholdWrite, ServiceRead, ServiceWrite,
-    TotalsCheck, TotalsRead, UnitImport, UnitRead, UnitWrite, VisitCorrect, VisitCorrectOwn, VisitExport,
-    VisitRead, VisitReadOwn, VisitRecord, VisitVoid, WorkerRead, WorkerWrite,
+    CampaignRead, CampaignWrite, ElectionImport, ElectionRead, ElectionWrite, GrantWrite, HouseholdRead,
+    HouseholdWrite, ServiceRead, ServiceWrite, TotalsCheck, TotalsRead, UnitImport, UnitRead, UnitWrite,
+    VisitCorrect, VisitCorrectOwn, VisitExport, VisitRead, VisitReadOwn, VisitRecord, VisitVoid, WorkerRead,
+    WorkerWrite,
 };
 
 /// A role that a worker can hold at a unit.
@@ -56,6 +57,7 @@ const COORDINATION: &[ActionName] = &[
     VisitVoid,
     VisitExport,
     TotalsCheck,
+    ElectionRead,
 ];
 
 /// What who only looks may do.
@@ -69,6 +71,7 @@ const READING: &[ActionName] = &[
     VisitExport,
     TotalsRead,
     TotalsCheck,
+    ElectionRead,
 ];
 
 /// Everything.
@@ -94,6 +97,9 @@ const ALL: &[ActionName] = &[
     TotalsCheck,
     ServiceRead,
     ServiceWrite,
+    ElectionRead,
+    ElectionImport,
+    ElectionWrite,
 ];
 
 impl Role {

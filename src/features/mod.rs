@@ -7,6 +7,7 @@ use utoipa::openapi::{ComponentsBuilder, Info, OpenApi, OpenApiBuilder};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub mod campaigns;
+pub mod elections;
 pub mod health;
 pub mod households;
 pub mod services;
@@ -23,6 +24,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     workers::routes(config);
     services::routes(config);
     sessions::routes(config);
+    elections::routes(config);
     campaigns::routes(config);
     households::routes(config);
     visits::routes(config);

@@ -2,6 +2,9 @@
 //! with the line it starts on.
 
 use csv_core::{ReadRecordResult, Reader};
+use serde_json::json;
+
+use super::error::{ApiError, Code};
 
 /// Most columns that are looked at.
 const MAX_COLUMNS: usize = 64;
@@ -37,6 +40,31 @@ impl CellError {
             reason: reason.into(),
         }
     }
+}
+
+/// Most errors that an answer lists.
+const MAX_ERRORS: usize = 1000;
+
+/// 422 that names the bad cells, the first thousand of them, and how many there are.
+#[must_use]
+pub fn rejection(errors: &[CellError]) -> ApiError {
+    let listed: Vec<_> = errors
+        .iter()
+        .take(MAX_ERRORS)
+        .map(|error| {
+            json!({
+                "pointer": format!("/{}/{}", error.line, error.column), "code": error.code, "detail": error.reason,
+                "line": error.line, "column": error.column, "reason": error.reason,
+            })
+        })
+        .collect();
+    let detail = match errors.len() {
+        1 => "1 error; nothing was imported".to_owned(),
+        n => format!("{n} errors; nothing was imported"),
+    };
+    ApiError::new(Code::ImportRejected, detail)
+        .with_member("errors", listed.into())
+        .with_member("error_count", errors.len().into())
 }
 
 /// Reads a table that is held in memory. `columns` may stand in any order; those in `required` must be there, others

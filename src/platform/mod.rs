@@ -20,4 +20,5 @@ pub mod reply;
 pub mod statement;
 pub mod stored;
 pub mod telemetry;
+pub mod upload;
 pub mod validate;
