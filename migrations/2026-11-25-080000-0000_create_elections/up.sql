@@ -33,15 +33,18 @@ CREATE TABLE party_names (
     key text NOT NULL CONSTRAINT party_names_key_key UNIQUE,
     name text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
     party_id integer NOT NULL REFERENCES parties (id),
+    is_main boolean NOT NULL DEFAULT true,
     created_at timestamptz NOT NULL
 );
 CREATE INDEX party_names_party_idx ON party_names (party_id);
+CREATE UNIQUE INDEX party_names_main_idx ON party_names (party_id) WHERE is_main;
 
 COMMENT ON TABLE party_names IS 'How parties were written, by different sources and over time.';
-COMMENT ON COLUMN party_names.id IS 'Our number for the name; the smallest of a party is the one it is shown by.';
+COMMENT ON COLUMN party_names.id IS 'Our number for the name.';
 COMMENT ON COLUMN party_names.key IS 'The name as it is compared: lower case, one space between words.';
 COMMENT ON COLUMN party_names.name IS 'The name as first written.';
 COMMENT ON COLUMN party_names.party_id IS 'The party that it means.';
+COMMENT ON COLUMN party_names.is_main IS 'Whether the party is shown by it: one name of each party.';
 COMMENT ON COLUMN party_names.created_at IS 'When it was first seen.';
 
 CREATE TABLE election_seats (

@@ -82,6 +82,10 @@ actions! {
     ElectionImport "election.import"
     /// Name elections, join and part the names of parties.
     ElectionWrite "election.write"
+    /// See target sets and their members.
+    TargetSetRead "target_set.read"
+    /// Make target sets and new versions of them.
+    TargetSetWrite "target_set.write"
 }
 
 impl ActionName {

@@ -3,12 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::actions::ActionName;
-use super::actions::ActionName::{
-    CampaignRead, CampaignWrite, ElectionImport, ElectionRead, ElectionWrite, GrantWrite, HouseholdRead,
-    HouseholdWrite, ServiceRead, ServiceWrite, TotalsCheck, TotalsRead, UnitImport, UnitRead, UnitWrite,
-    VisitCorrect, VisitCorrectOwn, VisitExport, VisitRead, VisitReadOwn, VisitRecord, VisitVoid, WorkerRead,
-    WorkerWrite,
-};
+use super::actions::ActionName::*;
 
 /// A role that a worker can hold at a unit.
 #[derive(
@@ -58,6 +53,7 @@ const COORDINATION: &[ActionName] = &[
     VisitExport,
     TotalsCheck,
     ElectionRead,
+    TargetSetRead,
 ];
 
 /// What who only looks may do.
@@ -72,6 +68,23 @@ const READING: &[ActionName] = &[
     TotalsRead,
     TotalsCheck,
     ElectionRead,
+    TargetSetRead,
+];
+
+/// What who answers for a seat may do: read everything under it, and direct the work there.
+const SEAT: &[ActionName] = &[
+    UnitRead,
+    WorkerRead,
+    CampaignRead,
+    HouseholdRead,
+    VisitReadOwn,
+    VisitRead,
+    VisitExport,
+    TotalsRead,
+    TotalsCheck,
+    ElectionRead,
+    TargetSetRead,
+    TargetSetWrite,
 ];
 
 /// Everything.
@@ -100,6 +113,8 @@ const ALL: &[ActionName] = &[
     ElectionRead,
     ElectionImport,
     ElectionWrite,
+    TargetSetRead,
+    TargetSetWrite,
 ];
 
 impl Role {
@@ -144,7 +159,8 @@ impl Role {
         match self {
             Self::BoothWorker | Self::MandalWorker => FIELD,
             Self::MandalCoordinator | Self::DistrictCoordinator => COORDINATION,
-            Self::ConstituencyCoordinator | Self::Auditor => READING,
+            Self::ConstituencyCoordinator => SEAT,
+            Self::Auditor => READING,
             Self::StateAdmin | Self::NationalAdmin => ALL,
             // A service's actions are those it was registered with.
             Self::Service => &[],

@@ -12,6 +12,7 @@ pub mod health;
 pub mod households;
 pub mod services;
 pub mod sessions;
+pub mod target_sets;
 pub mod totals;
 pub mod units;
 pub mod visits;
@@ -25,6 +26,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     services::routes(config);
     sessions::routes(config);
     elections::routes(config);
+    target_sets::routes(config);
     campaigns::routes(config);
     households::routes(config);
     visits::routes(config);

@@ -48,6 +48,12 @@ enum Kind {
     At,
     /// A list: elsewhere it holds other things.
     List,
+    /// The same for whoever holds the action anywhere.
+    Public,
+    /// At the nation, of whose units everyone knows.
+    Nation,
+    /// For whoever holds the action anywhere in S1; in another state it is as if it did not exist.
+    Shared,
 }
 
 struct Scene {
@@ -59,6 +65,8 @@ struct Scene {
     worker_id: i32,
     visit: String,
     household: Uuid,
+    /// Of the state S1.
+    target_set: i64,
     counter: std::cell::Cell<u32>,
 }
 
@@ -75,9 +83,19 @@ impl Scene {
         let booth = world.unit("S1-B1");
         let service = json!({"name": "Screen", "contact": "IT cell", "unit_id": booth, "actions": ["totals.read"], "unit_ids": [booth]});
         admin.post("/v1/services", service).await.expect(201);
+        let results = "election,constituency,candidate,party,votes\nLS2014,S1-B1,A,Example Party,9\n";
+        let results = Some(("text/csv", results.as_bytes().to_vec()));
+        admin
+            .send("POST", "/v1/imports/results", results)
+            .await
+            .expect(200);
+        let set = json!({"name": "Seats", "unit_id": world.unit("S1"), "level": "assembly_constituency",
+            "version": {"valid_from": "2026-11-01", "reason": "Why", "members": [{"unit_id": world.unit("S1-AC1")}]}});
+        let set = admin.post("/v1/target-sets", set).await.expect(201).json;
         Self {
             app,
             world,
+            target_set: set["id"].as_i64().unwrap(),
             admin,
             campaign,
             worker_id: worker.worker_id,
@@ -107,6 +125,13 @@ impl Scene {
         json!({"name": "Screen", "contact": "IT cell", "unit_id": booth, "actions": ["totals.read"], "unit_ids": [booth]})
     }
 
+    /// A target set of the constituency of booth S1-B1.
+    fn new_target_set(&self) -> Value {
+        let seat = self.world.unit("S1-AC1");
+        json!({"name": "Seats", "unit_id": seat, "level": "assembly_constituency",
+               "version": {"valid_from": "2026-11-01", "reason": "Why", "members": [{"unit_id": seat}]}})
+    }
+
     async fn send(&self, client: &Client, ask: &Ask) -> Answer {
         let client = match &ask.tag {
             Some(tag) => client.header("If-Match", tag),
@@ -122,7 +147,7 @@ impl Scene {
     /// Whether an answer to a list holds what belongs to booth S1-B1.
     fn holds_ours(&self, operation: &str, answer: &Answer) -> bool {
         let wanted = match operation {
-            "list_units" => format!("\"id\":{},", self.world.unit("S1-B1")),
+            "list_seats" | "list_units" => format!("\"id\":{},", self.world.unit("S1-B1")),
             "list_workers" => format!("\"id\":{},", self.worker_id),
             "list_campaigns" => format!("\"id\":{},", self.campaign),
             "list_services" => format!("\"unit_id\":{},", self.world.unit("S1-B1")),
@@ -281,6 +306,24 @@ async fn written_matrix_is_what_the_program_does() {
                         (answer.status == 200 && ours == (may && place == "own"), cell)
                     }
                     Kind::List => (answer.status == 403, answer.status.to_string()),
+                    Kind::Public => (
+                        done == may && (done || answer.status == 403),
+                        answer.status.to_string(),
+                    ),
+                    Kind::Nation => {
+                        let may = may && *unit == "IN";
+                        (
+                            done == may && (done || answer.status == 403),
+                            answer.status.to_string(),
+                        )
+                    }
+                    Kind::Shared => {
+                        let may = may && !unit.starts_with("S2");
+                        (
+                            done == may && (done || answer.status == 404),
+                            answer.status.to_string(),
+                        )
+                    }
                 };
                 if !right {
                     wrong.push(format!(
@@ -320,6 +363,8 @@ async fn written_matrix_is_what_the_program_does() {
                 Kind::Refused => answer.status == 401 || answer.status == 409,
                 Kind::At => [403, 404, 422].contains(&answer.status),
                 Kind::List => answer.status == 403 || !s.holds_ours(&operation.id, &answer),
+                Kind::Public | Kind::Nation => answer.status == 403,
+                Kind::Shared => answer.status == 404,
             };
             if !right {
                 wrong.push(format!(

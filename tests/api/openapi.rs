@@ -240,6 +240,8 @@ struct Scene {
     grant_id: i32,
     /// Of service 1.
     secret_id: String,
+    /// Of party 1.
+    party_name_id: String,
     /// The administrator's; he is who signs in.
     phone: String,
 }
@@ -265,9 +267,21 @@ async fn scene() -> Scene {
         .expect(201);
     let service = json!({"name": "Screen", "contact": "IT cell", "unit_id": 2, "actions": ["totals.read"], "unit_ids": [2]});
     let service = admin.post("/v1/services", service).await.expect(201).json;
+    let results = "election,constituency,candidate,party,votes\nLS2014,S1-PC1,A,Example Party,9\nLS2014,S1-PC1,B,Other Party,8\n";
+    let results = Some(("text/csv", results.as_bytes().to_vec()));
+    admin
+        .send("POST", "/v1/imports/results", results)
+        .await
+        .expect(200);
+    let party = json!({"name": "Example P."});
+    let party = admin.post("/v1/parties/1/names", party).await.expect(201).json;
+    let set = json!({"name": "Seats to win", "unit_id": 2, "level": "parliamentary_constituency",
+        "version": {"valid_from": "2026-11-01", "reason": "Lost narrowly", "members": [{"unit_id": world.unit("S1-PC1")}]}});
+    admin.post("/v1/target-sets", set).await.expect(201);
     Scene {
         app,
         world,
+        party_name_id: party["names"][1]["id"].to_string(),
         admin,
         worker_id: worker.worker_id,
         grant_id,
@@ -283,6 +297,7 @@ impl Scene {
         match (operation.path.as_str(), name) {
             (path, "id") if path.starts_with("/v1/workers") => self.worker_id.to_string(),
             (_, "grant_id") => self.grant_id.to_string(),
+            (_, "name_id") => self.party_name_id.clone(),
             (_, "secret_id") => self.secret_id.clone(),
             _ => text(example.unwrap_or_else(|| panic!("{} has no example of {name}", operation.id))),
         }

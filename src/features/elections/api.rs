@@ -160,13 +160,7 @@ fn record(
     id: i32,
     digest: Digest,
 ) -> Record {
-    Record::from(Entry {
-        state_id: permit.state_id(),
-        unit_id: permit.unit_id(),
-        action,
-        subject,
-        subject_ids: vec![id],
-        subject_uuids: Vec::new(),
-        digest,
-    })
+    Entry::new(permit.state_id(), permit.unit_id(), action, subject, digest)
+        .of_ids([id])
+        .into()
 }

@@ -213,18 +213,16 @@ fn record(elections: &HashMap<String, i32>, changed: &[&Found<'_>]) -> Record {
             .iter()
             .filter_map(|(code, ..)| elections.get(*code).copied())
             .collect();
-        Entry {
+        let units: Vec<UnitId> = seats.iter().map(|(_, unit_id, _)| *unit_id).collect();
+        Entry::new(
             state_id,
-            unit_id: match seats.as_slice() {
-                [(_, only, _)] => *only,
-                _ => state_id,
-            },
-            action: "election.import",
-            subject: "election",
-            subject_ids: ids.into_iter().collect(),
-            subject_uuids: Vec::new(),
-            digest: Digest::of(&seats),
-        }
+            state_id,
+            "election.import",
+            "election",
+            Digest::of(&seats),
+        )
+        .at_units(units)
+        .of_ids(ids)
     });
     Record {
         entries: entries.collect(),

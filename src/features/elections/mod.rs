@@ -17,8 +17,7 @@ mod queries;
 mod rules;
 mod wire;
 
-pub use queries::{SeatFilter, matching_seats};
-pub use rules::party_key;
+pub use queries::{SeatFilter, find_election_id, find_party_id, matching_seats};
 
 /// The routes.
 pub fn routes(config: &mut ServiceConfig<'_>) {

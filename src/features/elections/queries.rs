@@ -6,6 +6,7 @@ use diesel::{OptionalExtension, QueryResult};
 use diesel_async::RunQueryDsl;
 use serde::Deserialize;
 
+use super::rules::party_key;
 use super::wire::{ElectionView, PartyNameView};
 use crate::access::actions::{ElectionRead, ElectionWrite};
 use crate::access::{Permit, Scope};
@@ -117,6 +118,26 @@ pub async fn find_election(
     .get_result(tx)
     .await
     .optional()
+}
+
+/// The number of the election with this code.
+///
+/// # Errors
+/// What the database says.
+pub async fn find_election_id(
+    tx: &mut Tx,
+    scope: &Scope<ElectionRead>,
+    code: &str,
+) -> QueryResult<Option<i32>> {
+    Ok(find_election(tx, scope, code).await?.map(|row| row.id))
+}
+
+/// The number of the party with this name.
+///
+/// # Errors
+/// What the database says.
+pub async fn find_party_id(tx: &mut Tx, scope: &Scope<ElectionRead>, name: &str) -> QueryResult<Option<i32>> {
+    parties::find_party_by_name(tx, scope, &party_key(name)).await
 }
 
 /// Holds an election until the transaction ends.

@@ -349,10 +349,10 @@ pub struct PartyNameView {
 pub struct PartyView {
     #[schema(example = 1)]
     pub id: i32,
-    /// The first of its names.
+    /// The one of its names that it is shown by.
     #[schema(example = "Example Party")]
     pub name: String,
-    /// All its names, the first seen first.
+    /// All its names, that one first.
     pub names: Vec<PartyNameView>,
 }
 

@@ -257,6 +257,81 @@ impl Scene {
                 let path = format!("/v1/visits/{}/void", sent["id"].as_str().unwrap());
                 (Kind::At, with(ask("POST", path), json!({"reason": "Mistake"})))
             }
+            "import_results" => {
+                let text =
+                    format!("election,constituency,candidate,party,votes\nM{n},S1-B1,A,Example Party,{n}\n");
+                (Kind::At, csv("/v1/imports/results", text))
+            }
+            "list_elections" => (Kind::Public, ask("GET", "/v1/elections".into())),
+            "get_election" => (Kind::Public, ask("GET", "/v1/elections/LS2014".into())),
+            "update_election" => {
+                let path = "/v1/elections/LS2014".to_owned();
+                let tag = self.tag(&path).await;
+                (
+                    Kind::Nation,
+                    with(
+                        Ask {
+                            tag,
+                            ..ask("PATCH", path)
+                        },
+                        json!({"name": format!("Lok Sabha {n}")}),
+                    ),
+                )
+            }
+            "list_parties" => (Kind::Public, ask("GET", "/v1/parties".into())),
+            "add_party_name" => (
+                Kind::Nation,
+                with(
+                    ask("POST", "/v1/parties/1/names".into()),
+                    json!({"name": format!("P{n}")}),
+                ),
+            ),
+            "part_party_name" => {
+                let made = self
+                    .admin
+                    .post("/v1/parties/1/names", json!({"name": format!("P{n}")}))
+                    .await
+                    .expect(201)
+                    .json;
+                let id = &made["names"].as_array().unwrap().last().unwrap()["id"];
+                (Kind::Nation, ask("DELETE", format!("/v1/parties/1/names/{id}")))
+            }
+            "list_seats" => (
+                Kind::List,
+                ask("GET", "/v1/elections/LS2014/seats?level=booth".into()),
+            ),
+            "get_seat" => (
+                Kind::At,
+                ask("GET", format!("/v1/elections/LS2014/seats/{booth}")),
+            ),
+            "list_target_sets" => (Kind::Public, ask("GET", "/v1/target-sets?limit=500".into())),
+            "create_target_set" => (
+                Kind::At,
+                with(ask("POST", "/v1/target-sets".into()), self.new_target_set()),
+            ),
+            "get_target_set" => (
+                Kind::Shared,
+                ask("GET", format!("/v1/target-sets/{}", self.target_set)),
+            ),
+            "list_target_set_members" => (
+                Kind::Shared,
+                ask("GET", format!("/v1/target-sets/{}/members", self.target_set)),
+            ),
+            "list_target_set_versions" => (
+                Kind::Shared,
+                ask("GET", format!("/v1/target-sets/{}/versions", self.target_set)),
+            ),
+            "list_target_set_changes" => (
+                Kind::Shared,
+                ask("GET", format!("/v1/target-sets/{}/changes", self.target_set)),
+            ),
+            "create_target_set_version" => {
+                let set = self.new_target_set();
+                let body = set["version"].clone();
+                let made = self.admin.post("/v1/target-sets", set).await.expect(201).json;
+                let path = format!("/v1/target-sets/{}/versions", made["id"]);
+                (Kind::At, with(ask("POST", path), body))
+            }
             other => panic!("the operation {other} has no row in tests/api/access_matrix.rs: add one"),
         }
     }

@@ -1,13 +1,13 @@
 use actix_web::{get, web};
 
-use super::super::queries::parties::find_party_by_name;
-use super::super::queries::{SeatAsk, SeatFilter, SeatSort, find_seat, list_candidates, list_seats as load};
-use super::super::rules::party_key;
+use super::super::queries::{
+    SeatAsk, SeatFilter, SeatRow, SeatSort, find_party_id, find_seat, list_candidates, list_seats as load,
+};
 use super::super::wire::{CandidateView, SeatDetailView, SeatPage, SeatQuery, SeatUnitView, SeatView};
 use super::election;
-use crate::access::Reader;
 use crate::access::actions::ElectionRead;
 use crate::access::policy::{permit, scope_within};
+use crate::access::{Reader, Scope};
 use crate::platform::body::{Path, Query};
 use crate::platform::db::{Db, Tx};
 use crate::platform::error::{ApiError, Problem};
@@ -79,7 +79,7 @@ pub async fn list_seats(
         })
         .await?;
     let count = rows.first().map_or(0, |row| row.matching);
-    let key = |row: &super::super::queries::SeatRow| (row.sort_number, row.sort_text.clone());
+    let key = |row: &SeatRow| (row.sort_number, row.sort_text.clone());
     let page = Page::new(LIST, rows, limit, key, |row| SeatView::new(&code, row));
     Reply::ok(&SeatPage {
         items: page.items,
@@ -110,16 +110,14 @@ fn read_sort(query: &SeatQuery, errors: &mut FieldErrors) -> (SeatSort, bool) {
     (sort, descending)
 }
 
-async fn party(tx: &mut Tx, scope: &crate::access::Scope<ElectionRead>, name: &str) -> Result<i32, ApiError> {
-    find_party_by_name(tx, scope, &party_key(name))
-        .await?
-        .ok_or_else(|| {
-            ApiError::field(
-                "/party",
-                "unknown_party",
-                "no party is called so; GET /v1/parties?q= finds parts of names",
-            )
-        })
+async fn party(tx: &mut Tx, scope: &Scope<ElectionRead>, name: &str) -> Result<i32, ApiError> {
+    find_party_id(tx, scope, name).await?.ok_or_else(|| {
+        ApiError::field(
+            "/party",
+            "unknown_party",
+            "no party is called so; GET /v1/parties?q= finds parts of names",
+        )
+    })
 }
 
 /// One seat, with every candidate

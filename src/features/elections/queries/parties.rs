@@ -56,7 +56,7 @@ pub async fn list_parties(
     limit: i64,
 ) -> QueryResult<Vec<PartyRow>> {
     statement(
-        "SELECT p.id, (SELECT jsonb_agg(jsonb_build_object('id', n.id, 'name', n.name) ORDER BY n.id)
+        "SELECT p.id, (SELECT jsonb_agg(jsonb_build_object('id', n.id, 'name', n.name) ORDER BY n.is_main DESC, n.id)
                        FROM party_names n WHERE n.party_id = p.id) AS names
          FROM parties p, (SELECT $1::text AS part, $2::int AS after) a
          WHERE p.id > coalesce(a.after, 0)
@@ -78,7 +78,7 @@ pub async fn read_party(
     id: i32,
 ) -> QueryResult<Option<PartyRow>> {
     statement(
-        "SELECT p.id, jsonb_agg(jsonb_build_object('id', n.id, 'name', n.name) ORDER BY n.id) AS names
+        "SELECT p.id, jsonb_agg(jsonb_build_object('id', n.id, 'name', n.name) ORDER BY n.is_main DESC, n.id) AS names
          FROM parties p JOIN party_names n ON n.party_id = p.id WHERE p.id = $1 GROUP BY p.id",
     )
     .bind::<Integer, _>(id)
@@ -106,10 +106,11 @@ pub async fn join_name(
     statement(
         "WITH asked AS (SELECT $1::int AS party_id, $2::text AS key, $3::text AS name, $4::timestamptz AS at),
               joined AS (
-                  UPDATE party_names n SET party_id = a.party_id FROM asked a
-                  WHERE n.party_id = (SELECT o.party_id FROM party_names o WHERE o.key = a.key) RETURNING n.id)
-         INSERT INTO party_names (key, name, party_id, created_at)
-         SELECT a.key, a.name, a.party_id, a.at FROM asked a
+                  UPDATE party_names n SET party_id = a.party_id, is_main = false FROM asked a
+                  WHERE n.party_id = (SELECT o.party_id FROM party_names o WHERE o.key = a.key)
+                    AND n.party_id <> a.party_id RETURNING n.id)
+         INSERT INTO party_names (key, name, party_id, is_main, created_at)
+         SELECT a.key, a.name, a.party_id, false, a.at FROM asked a
          WHERE NOT EXISTS (SELECT 1 FROM party_names o WHERE o.key = a.key)",
     )
     .bind::<Integer, _>(party_id)
@@ -121,20 +122,20 @@ pub async fn join_name(
     .map(|_| ())
 }
 
-/// Makes the name a party of its own; its number. Only one of several names can be parted.
+/// Makes the name a party of its own; its number. What is left is shown by its smallest name if it was shown by this.
 pub async fn part_name(
     tx: &mut Tx,
     permit: &Permit<ElectionWrite>,
     party_id: i32,
     name_id: i32,
 ) -> QueryResult<Option<i32>> {
-    let row: Option<IdRow> = statement(
+    let own: Option<IdRow> = statement(
         "WITH asked AS (SELECT $1::int AS party_id, $2::int AS name_id, $3::timestamptz AS at),
               own AS (INSERT INTO parties (created_at)
                       SELECT a.at FROM asked a
                       WHERE EXISTS (SELECT 1 FROM party_names n WHERE n.id = a.name_id AND n.party_id = a.party_id)
                       RETURNING id)
-         UPDATE party_names n SET party_id = own.id FROM own, asked a WHERE n.id = a.name_id RETURNING own.id",
+         UPDATE party_names n SET party_id = own.id, is_main = true FROM own, asked a WHERE n.id = a.name_id RETURNING own.id",
     )
     .bind::<Integer, _>(party_id)
     .bind::<Integer, _>(name_id)
@@ -142,5 +143,14 @@ pub async fn part_name(
     .get_result(tx)
     .await
     .optional()?;
-    Ok(row.map(|row| row.id))
+    statement(
+        "UPDATE party_names n SET is_main = true
+         FROM (SELECT min(id) AS id, party_id FROM party_names WHERE party_id = $1
+               GROUP BY party_id HAVING NOT bool_or(is_main)) left_over
+         WHERE n.id = left_over.id",
+    )
+    .bind::<Integer, _>(party_id)
+    .execute(tx)
+    .await?;
+    Ok(own.map(|row| row.id))
 }
