@@ -37,8 +37,8 @@ const UNITS: &str = "
     INSERT INTO campaign_questions (campaign_id, version, questions, created_at) VALUES (1, 1, '[
         {\"key\": \"heard\", \"type\": \"bool\", \"labels\": {}},
         {\"key\": \"need\", \"type\": \"choice\", \"options\": [\"road\", \"water\"], \"labels\": {}}]', now());
-    INSERT INTO workers (id, unit_id, name, phone, created_at, updated_at)
-    SELECT n, 2, 'Worker', '+9190000000' || lpad(n::text, 2, '0'), now(), now() FROM generate_series(1, 64) n;
+    INSERT INTO workers (id, unit_id, name, created_at, updated_at)
+    SELECT n, 2, 'Worker', now(), now() FROM generate_series(1, 64) n;
     INSERT INTO grants (worker_id, role, unit_id, valid_from, created_at)
     SELECT n, 'state_admin', 2, '2020-01-01', now() FROM generate_series(1, 64) n;
     ANALYZE";

@@ -19,11 +19,13 @@ use self::edge::InFlight;
 use crate::access::{Access, KeyRing, Watch};
 use crate::docs;
 use crate::features;
+use crate::features::privacy;
 use crate::features::sessions::{self, Outbox, Sender};
 use crate::features::visits::Recorder;
 use crate::journal::Poster;
 use crate::platform::clock::Clock;
 use crate::platform::config::{Config, TlsFiles};
+use crate::platform::data_keys::DataKeys;
 use crate::platform::db::Db;
 use crate::platform::error::{ApiError, Code};
 use crate::platform::limits::Limits;
@@ -52,8 +54,14 @@ impl State {
     ///
     /// # Errors
     /// If a part cannot be made.
-    pub fn new(config: Config, database_url: &str, clock: Clock, keys: KeyRing) -> Result<Self, ApiError> {
-        let db = Db::new(database_url, config.pool_size)?;
+    pub fn new(
+        config: Config,
+        database_url: &str,
+        clock: Clock,
+        keys: KeyRing,
+        data_keys: DataKeys,
+    ) -> Result<Self, ApiError> {
+        let db = Db::new(database_url, config.pool_size, data_keys)?;
         let metrics = Metrics::new().map_err(ApiError::internal)?;
         let access = Access::new(db.clone(), clock.clone(), Arc::new(keys));
         let recorder = Recorder::start(&db, &clock);
@@ -240,12 +248,13 @@ pub struct Running {
     pub sender: Sender,
 }
 
-/// Migrates, starts the background tasks and serves on a listener.
+/// Migrates, seals what is not sealed yet, starts the background tasks and serves on a listener.
 ///
 /// # Errors
 /// If the database cannot be migrated or the listener not used.
 pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiError> {
     migrations::run(state.db.url()).await?;
+    privacy::seal_waiting(&state.db, &state.clock).await?;
     sessions::warn(&state.config.otp_sender);
     let sender = state.start_sender()?;
     let poster = Poster::start(&state.db, &state.clock, &state.metrics);

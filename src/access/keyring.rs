@@ -10,7 +10,7 @@
 //!   that a mounted secret can be changed: docs/operating.md says in which order.
 
 use std::fs;
-use std::io::{Error, ErrorKind, Result, Write};
+use std::io::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -21,10 +21,10 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{DecodingKey, EncodingKey};
-use uuid::Uuid;
 
 use crate::journal::Digest;
 use crate::platform::config::Config;
+use crate::platform::private_files;
 
 /// How often the files are looked at again.
 pub const RELOAD: Duration = Duration::from_secs(5);
@@ -252,7 +252,7 @@ pub fn rotate(data_dir: &Path, now: DateTime<Utc>, at_once: bool) -> Result<(Str
     while old.iter().any(|(known, _)| *known >= made_at) {
         made_at = made_at.saturating_add(1);
     }
-    write_private(&directory.join(format!("signing-{made_at}.p8")), &bytes)?;
+    private_files::write(&directory.join(format!("signing-{made_at}.p8")), &bytes)?;
     let mut removed = 0;
     for (n, (_, path)) in old.iter().enumerate() {
         let successor = old.get(n.saturating_add(1)).map(|(made_at, _)| *made_at);
@@ -367,44 +367,18 @@ fn load_or_make_secret(directory: &Path, name: &str) -> Result<[u8; 32]> {
     secret_of(&fs::read(&file)?).ok_or_else(|| Error::other(format!("{}: not 32 bytes", file.display())))
 }
 
-/// Written beside and linked, so that of two programs that start at once one makes the file for both.
 fn make_if_absent(directory: &Path, name: &str, make: impl FnOnce() -> Result<Vec<u8>>) -> Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    let file = directory.join(name);
-    if file.try_exists()? {
-        return Ok(());
-    }
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)?;
     // Keys that were rotated stand for the first one, which is gone.
-    if name == "signing.p8" && !files_in(directory)?.is_empty() {
+    if name == "signing.p8" && directory.try_exists()? && !files_in(directory)?.is_empty() {
         return Ok(());
     }
-    let fresh = directory.join(format!("{name}.{}.new", Uuid::new_v4()));
-    write_private(&fresh, &make()?)?;
-    let linked = fs::hard_link(&fresh, &file);
-    fs::remove_file(&fresh)?;
-    match linked {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
-    }
-}
-
-fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    private_files::make_once(&directory.join(name), make)
 }
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     fn at(seconds: i64) -> DateTime<Utc> {

@@ -28,7 +28,7 @@ const PRUNE_EVERY: u32 = 600;
 /// Rows pruned at once.
 const PRUNE: i64 = 50_000;
 
-/// The background task. It also looks at the signing keys again, every [`RELOAD`].
+/// The background task. It also looks at the signing keys and the data keys again, every [`RELOAD`].
 #[derive(Debug)]
 pub struct Watch {
     stop: Option<oneshot::Sender<()>>,
@@ -81,6 +81,9 @@ async fn run(db: Db, access: Access, mut stopped: oneshot::Receiver<()>) {
             reloaded = Instant::now();
             if let Err(error) = access.reload_keys().await {
                 tracing::error!(%error, "the signing keys could not be read again; those at hand stay");
+            }
+            if let Err(error) = db.keys().reload() {
+                tracing::error!(%error, "the data keys could not be read again; those at hand stay");
             }
         }
         polls = polls.wrapping_add(1);

@@ -82,10 +82,10 @@ pub async fn workers(
         let bytes = std::fs::read(file)?;
         let name = file.display().to_string();
         let importer = Importer::program(actor, nation, clock.today());
-        let (prefixes, shown) = (prefixes.to_vec(), name.clone());
+        let (prefixes, shown, keys) = (prefixes.to_vec(), name.clone(), db.keys().clone());
         let view = db
             .write_long(&actor, async move |tx| {
-                let done = import_roster(tx, &importer, &prefixes, &bytes, dry_run).await;
+                let done = import_roster(tx, &keys, &importer, &prefixes, &bytes, dry_run).await;
                 done.map_err(|error| match error {
                     ImportError::Rows(rows) => {
                         for row in &rows {

@@ -6,9 +6,11 @@ mod serve;
 
 use sampark::access::{KeyRing, keyring};
 use sampark::app;
+use sampark::features::privacy;
 use sampark::features::sessions::{create_admin, issue_token, read_out_code};
 use sampark::platform::clock::Clock;
 use sampark::platform::config::Config;
+use sampark::platform::data_keys::DataKeys;
 use sampark::platform::db::Db;
 use sampark::platform::{migrations, telemetry};
 
@@ -38,7 +40,8 @@ async fn with_database(config: Config, command: Command) -> Result<(), Failure> 
     let database = Database::share(&config).await?;
     let migrated = migrations::run(&database.url).await?;
     let clock = Clock::system(config.time_zone);
-    let db = Db::new(&database.url, 2)?;
+    let db = Db::new(&database.url, 2, DataKeys::open(&config)?)?;
+    privacy::seal_waiting(&db, &clock).await?;
     let done = match command {
         Command::Migrate => {
             tracing::info!(applied = ?migrated.applied, "migrated");

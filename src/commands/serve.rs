@@ -8,6 +8,7 @@ use sampark::app::{self, State};
 use sampark::demo;
 use sampark::platform::clock::Clock;
 use sampark::platform::config::Config;
+use sampark::platform::data_keys::DataKeys;
 use sampark::platform::migrations;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -30,7 +31,8 @@ pub async fn demo(config: Config) -> Result<(), Failure> {
     let served = async {
         migrations::run(&database.url).await?;
         let clock = Clock::system(config.time_zone);
-        let made = demo::make(&database.url, &clock).await?;
+        let keys = DataKeys::open(&config)?;
+        let made = demo::make(&database.url, &clock, &keys).await?;
         let text = demo::introduction(&made, listener.local_addr()?, &config);
         serve_on(config, &database.url, listener, Some(text)).await
     };
@@ -48,7 +50,8 @@ async fn serve_on(
     let clock = Clock::system(config.time_zone);
     let keys = KeyRing::open(&config)?;
     let address = listener.local_addr()?;
-    let state = State::new(config, url, clock, keys)?;
+    let data_keys = DataKeys::open(&config)?;
+    let state = State::new(config, url, clock, keys, data_keys)?;
     let running = app::start(&state, listener).await?;
     let scheme = if state.config.tls.is_some() {
         "https"

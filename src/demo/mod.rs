@@ -20,10 +20,11 @@ use crate::access::Role;
 use crate::access::policy::program_permit;
 use crate::features::campaigns::{NewCampaign, add_campaign};
 use crate::features::units::import::{Import, import_units};
-use crate::features::workers::{ImportError, Importer, import_roster};
+use crate::features::workers::{ImportError, Importer, import_roster, load_worker};
 use crate::journal::{Actor, poster};
 use crate::platform::clock::Clock;
 use crate::platform::config::{Config, OtpSender};
+use crate::platform::data_keys::DataKeys;
 use crate::platform::db::{Db, Tx};
 use crate::platform::error::{ApiError, Code};
 use crate::platform::ids::{CampaignId, UnitId, WorkerId};
@@ -42,15 +43,11 @@ const BOOTHS_A_MANDAL: usize = 20;
 pub const HOUSEHOLDS: usize = 25;
 
 /// Somebody to sign in as.
-#[derive(Clone, Debug, QueryableByName)]
+#[derive(Clone, Debug)]
 pub struct Person {
-    #[diesel(sql_type = Text)]
     pub role: String,
-    #[diesel(sql_type = Text)]
     pub name: String,
-    #[diesel(sql_type = Text)]
     pub phone: String,
-    #[diesel(sql_type = Text)]
     pub unit: String,
 }
 
@@ -67,8 +64,8 @@ pub struct Made {
 ///
 /// # Errors
 /// If the database cannot be written, or holds something else.
-pub async fn make(url: &str, clock: &Clock) -> Result<Made, ApiError> {
-    let db = Db::new(url, 4)?;
+pub async fn make(url: &str, clock: &Clock, keys: &DataKeys) -> Result<Made, ApiError> {
+    let db = Db::new(url, 4, keys.clone())?;
     let units: CountRow = count(&db, "SELECT count(*)::int AS n FROM units").await?;
     if units.n == 0 {
         let mut random = StdRng::seed_from_u64(SEED);
@@ -83,7 +80,7 @@ pub async fn make(url: &str, clock: &Clock) -> Result<Made, ApiError> {
         visits::make(&db, clock, campaign_id, &mut random).await?;
         poster::post_all(&db).await?;
     }
-    find(&db).await
+    find(&db, clock.today()).await
 }
 
 #[derive(QueryableByName)]
@@ -221,13 +218,13 @@ async fn workers(db: &Db, clock: &Clock) -> Result<(), ApiError> {
     }
     let bar = bar("workers", u64::try_from(roster.len()).unwrap_or(0));
     let actor = Actor::program(clock.now());
-    let today = clock.today();
+    let (today, keys) = (clock.today(), db.keys().clone());
     db.write(&actor, async move |tx| {
         let nation: UnitRow = statement("SELECT id FROM units WHERE level = 'nation'")
             .get_result(tx)
             .await?;
         let importer = Importer::program(actor, nation.id, today);
-        let done = import_roster(tx, &importer, &["+91".to_owned()], csv.as_bytes(), false).await;
+        let done = import_roster(tx, &keys, &importer, &["+91".to_owned()], csv.as_bytes(), false).await;
         done.map_err(|error| match error {
             ImportError::Rows(rows) => {
                 ApiError::internal(format!("the demo's own roster is refused: {rows:?}"))
@@ -288,7 +285,7 @@ async fn campaign(db: &Db, clock: &Clock) -> Result<CampaignId, ApiError> {
 }
 
 /// The people of the demo, one a role, and what its commands need.
-async fn find(db: &Db) -> Result<Made, ApiError> {
+async fn find(db: &Db, today: NaiveDate) -> Result<Made, ApiError> {
     #[derive(QueryableByName)]
     struct PlacesRow {
         #[diesel(sql_type = Integer)]
@@ -298,14 +295,35 @@ async fn find(db: &Db) -> Result<Made, ApiError> {
         #[diesel(sql_type = Integer)]
         campaign_id: CampaignId,
     }
-    async fn people(tx: &mut Tx) -> QueryResult<Vec<Person>> {
-        statement(
-            "SELECT * FROM (SELECT DISTINCT ON (g.role) g.role, w.name, w.phone, u.name AS unit, w.id FROM grants g
+    #[derive(QueryableByName)]
+    struct PersonRow {
+        #[diesel(sql_type = Integer)]
+        id: WorkerId,
+        #[diesel(sql_type = Text)]
+        role: String,
+        #[diesel(sql_type = Text)]
+        unit: String,
+    }
+    async fn people(tx: &mut Tx, keys: &DataKeys, today: NaiveDate) -> QueryResult<Vec<Person>> {
+        let rows: Vec<PersonRow> = statement(
+            "SELECT * FROM (SELECT DISTINCT ON (g.role) g.role, u.name AS unit, w.id FROM grants g
              JOIN workers w ON w.id = g.worker_id AND w.active JOIN units u ON u.id = g.unit_id
              WHERE g.ended_at IS NULL ORDER BY g.role, w.id) p ORDER BY id",
         )
         .load(tx)
-        .await
+        .await?;
+        let mut people = Vec::with_capacity(rows.len());
+        for row in rows {
+            if let Some(worker) = load_worker(tx, keys, row.id, today).await? {
+                people.push(Person {
+                    role: row.role,
+                    name: worker.name,
+                    phone: worker.phone,
+                    unit: row.unit,
+                });
+            }
+        }
+        Ok(people)
     }
     db.read(async |tx| {
         let places: Vec<PlacesRow> = statement(
@@ -321,7 +339,7 @@ async fn find(db: &Db) -> Result<Made, ApiError> {
             )
         })?;
         Ok(Made {
-            people: people(tx).await?,
+            people: people(tx, db.keys(), today).await?,
             state_id: place.state_id,
             booth_id: place.booth_id,
             campaign_id: place.campaign_id,

@@ -10,6 +10,7 @@ pub mod campaigns;
 pub mod elections;
 pub mod health;
 pub mod households;
+pub mod privacy;
 pub mod services;
 pub mod sessions;
 pub mod target_sets;

@@ -11,6 +11,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::leaf::FORM;
+use crate::platform::data_keys::DataKeys;
 use crate::platform::db::Tx;
 use crate::platform::ids::{DeviceId, UnitId, WorkerId};
 use crate::platform::statement::statement;
@@ -47,6 +48,11 @@ impl Digest {
         let mut out = [0; 32];
         out.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
         Self(out)
+    }
+
+    /// Of a value that holds a phone, by its JSON: keyed, since a plain digest could be tried against every number.
+    pub fn keyed<T: Serialize + ?Sized>(keys: &DataKeys, value: &T) -> Self {
+        Self(keys.index("journal.digest", &serde_json::to_vec(value).unwrap_or_default()))
     }
 
     /// Of a value, by its JSON.

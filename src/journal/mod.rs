@@ -1,6 +1,7 @@
 //! FIRST FLOOR: the journal that every write appends to, and the poster that carries it into the ledgers.
 //!
 //! * [`mod@write`]: `Db::write` is the only way to write; it cannot end without a [`Record`] of what was done.
+//! * [`answers`]: the first answer to a request, for whoever sends it again.
 //! * [`entry`]: one entry for a whole write; [`leaf`]: its canonical form and RFC 6962 leaf hash.
 //! * [`commitment`]: how an entry proves content that it does not hold, and that may be erased.
 //! * [`tally`]: the change to the counts, one row per booth, campaign and day.
@@ -10,6 +11,7 @@
 //! Invariants: an entry and its tallies are committed with what they tell of; a number once seen is final and none
 //! below it appears later; what a unit has = `totals` + `tally_inbox`, in one snapshot.
 
+pub mod answers;
 pub mod commitment;
 pub mod entry;
 pub mod leaf;

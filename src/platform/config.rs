@@ -36,7 +36,7 @@ pub const VARIABLES: &[Variable] = &[
     Variable {
         name: "SAMPARK_DATA_DIR",
         default: ".sampark",
-        about: "private PostgreSQL, signing keys",
+        about: "private PostgreSQL, signing keys, data keys",
     },
     Variable {
         name: "SAMPARK_SIGNING_KEY_FILES",
@@ -47,6 +47,11 @@ pub const VARIABLES: &[Variable] = &[
         name: "SAMPARK_CODE_KEY_FILE",
         default: "made in the data directory",
         about: "file of the key under which one-time codes are kept (32 random bytes, plain or in base64)",
+    },
+    Variable {
+        name: "SAMPARK_DATA_KEYS_FILE",
+        default: "made in the data directory",
+        about: "file of the data keys that seal phones and notes (docs/privacy.md); without it they cannot be read any more",
     },
     Variable {
         name: "SAMPARK_PG_BIN",
@@ -195,6 +200,8 @@ pub struct Config {
     /// Empty: those of the data directory.
     pub signing_key_files: Vec<PathBuf>,
     pub code_key_file: Option<PathBuf>,
+    /// `None`: the one of the data directory.
+    pub data_keys_file: Option<PathBuf>,
     pub pg_bin: Option<PathBuf>,
     /// `PATH`, in which PostgreSQL's programs are looked for.
     pub path: Option<OsString>,
@@ -285,6 +292,7 @@ impl Config {
                 .map(|files| files.split(',').map(|file| PathBuf::from(file.trim())).collect())
                 .unwrap_or_default(),
             code_key_file: get("SAMPARK_CODE_KEY_FILE").map(PathBuf::from),
+            data_keys_file: get("SAMPARK_DATA_KEYS_FILE").map(PathBuf::from),
             pg_bin: get("SAMPARK_PG_BIN").map(PathBuf::from),
             path,
             pool_size: bounded(

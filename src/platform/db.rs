@@ -17,6 +17,7 @@ use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 
+use super::data_keys::DataKeys;
 use super::error::{ApiError, Code, Transient};
 
 /// A connection inside a transaction. Queries take it first; they cannot open a transaction of their own.
@@ -41,6 +42,7 @@ pub struct Db {
     runtime: Arc<DbRuntime>,
     written: Arc<Notify>,
     url: Arc<str>,
+    keys: DataKeys,
 }
 
 impl std::fmt::Debug for Db {
@@ -115,11 +117,12 @@ impl Drop for DbRuntime {
 }
 
 impl Db {
-    /// A pool of at most `size` connections to `url`. Connects when first used.
+    /// A pool of at most `size` connections to `url`, with the keys under which phones and notes are kept there. Connects
+    /// when first used.
     ///
     /// # Errors
     /// If no thread can be started, or the pool cannot be built.
-    pub fn new(url: &str, size: usize) -> Result<Self, ApiError> {
+    pub fn new(url: &str, size: usize, keys: DataKeys) -> Result<Self, ApiError> {
         let runtime = Arc::new(DbRuntime::start().map_err(ApiError::internal)?);
         let handle = runtime.handle.clone();
         let mut config = ManagerConfig::default();
@@ -154,6 +157,7 @@ impl Db {
             runtime,
             written: Arc::new(Notify::new()),
             url: url.into(),
+            keys,
         })
     }
 
@@ -161,6 +165,12 @@ impl Db {
     #[must_use]
     pub fn runtime(&self) -> &Handle {
         &self.runtime.handle
+    }
+
+    /// The keys under which phones and notes are kept.
+    #[must_use]
+    pub const fn keys(&self) -> &DataKeys {
+        &self.keys
     }
 
     /// Where the database is; holds a password, never to be shown.

@@ -1,7 +1,7 @@
 //! What must not be kept of citizens, wherever text is typed in freely.
 
-/// Whether a text holds ten digits or more in a row, in any script (spaces, dashes and dots between them not counted):
-/// a phone number or a 12-digit identity number.
+/// Whether a text holds ten digits or more in a row, in any script (with spaces, dashes, dots, brackets and the like
+/// between them): a phone number or a 12-digit identity number.
 #[must_use]
 pub fn holds_personal_number(text: &str) -> bool {
     let mut run = 0_usize;
@@ -11,11 +11,20 @@ pub fn holds_personal_number(text: &str) -> bool {
             if run >= 10 {
                 return true;
             }
-        } else if !(c.is_whitespace() || matches!(c, '-' | '.' | '\u{2010}'..='\u{2015}')) {
+        } else if !is_between(c) {
             run = 0;
         }
     }
     false
+}
+
+/// What people write between the digits of one number: not a comma, a slash or a word, which stand between two.
+fn is_between(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(
+            c,
+            '-' | '.' | '_' | '(' | ')' | '+' | '\u{2010}'..='\u{2015}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}'
+        )
 }
 
 #[cfg(test)]
@@ -27,8 +36,12 @@ mod tests {
         for text in [
             "9812345678",
             "call 98123-45678 now",
+            "+91 (98123) 45678",
+            "98123_45678",
+            "9812\u{200b}345678",
             "1234 5678 9012",
             "९८१२३४५६७८",
+            "१२३४-५६७८-९०१२",
         ] {
             assert!(holds_personal_number(text), "{text}");
         }

@@ -34,6 +34,12 @@ impl Program {
 
     /// The same with more settings.
     pub fn serve_with(data_dir: &Path, database_url: Option<&str>, settings: &[(&str, &str)]) -> Self {
+        // The world's phones are sealed under the keys of the tests.
+        let data_keys = data_dir.join("keys/data.keys");
+        if !data_keys.exists() {
+            std::fs::create_dir_all(data_dir.join("keys")).unwrap();
+            std::fs::write(&data_keys, crate::support::DATA_KEYS).unwrap();
+        }
         let mut command = Command::new(env!("CARGO_BIN_EXE_sampark"));
         command
             .arg("serve")
@@ -213,7 +219,7 @@ async fn check_whole(world: &World, sent: usize, url: &str) {
         .get(0);
     assert_eq!(usize::try_from(stored).unwrap(), sent);
     assert_exact(&world.db, "the kills").await;
-    let db = Db::new(url, 2).unwrap();
+    let db = Db::new(url, 2, crate::support::data_keys()).unwrap();
     post_all(&db).await.unwrap();
     assert_exact(&world.db, "the posting").await;
     let holes = "SELECT count(*) FROM (SELECT number, row_number() OVER (PARTITION BY state_id ORDER BY number) AS n FROM journal) j

@@ -25,6 +25,7 @@ mod limits;
 mod migrations;
 mod moves;
 mod openapi;
+mod privacy;
 mod revocation;
 mod rosters;
 mod services;

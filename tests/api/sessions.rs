@@ -22,12 +22,7 @@ async fn scene() -> Scene {
     world
         .grant(worker_id, Role::BoothWorker, "S1-B1", "2020-01-01", None)
         .await;
-    let phone = world
-        .db
-        .query_one("SELECT phone FROM workers WHERE id = $1", &[&worker_id])
-        .await
-        .unwrap()
-        .get(0);
+    let phone = world.phone_of(worker_id).await;
     let anyone = app.anonymous();
     Scene {
         app,

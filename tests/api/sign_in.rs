@@ -32,8 +32,7 @@ impl Scene {
     }
 
     async fn phone(&self, id: i32) -> String {
-        let sql = "SELECT phone FROM workers WHERE id = $1";
-        self.world.db.query_one(sql, &[&id]).await.unwrap().get(0)
+        self.world.phone_of(id).await
     }
 
     pub async fn ask(&self, body: Value) {

@@ -41,12 +41,7 @@ pub async fn journalled(world: &World, action: &str) -> i64 {
 }
 
 pub async fn phone_of(world: &World, id: i32) -> String {
-    let row = world
-        .db
-        .query_one("SELECT phone FROM workers WHERE id = $1", &[&id])
-        .await
-        .unwrap();
-    row.get(0)
+    world.phone_of(id).await
 }
 
 #[actix_web::test]

@@ -33,7 +33,7 @@ pub async fn create_admin(db: &Db, clock: &Clock, phone: &str, name: &str) -> Re
         return Err(ApiError::fields(errors));
     }
     let (now, today) = (clock.now(), clock.today());
-    let (phone, name) = (phone.to_owned(), name.to_owned());
+    let (phone, name, data_keys) = (phone.to_owned(), name.to_owned(), db.keys().clone());
     db.write(&Actor::program(now), async move |tx| {
         let nation_id = nation(tx).await?.ok_or_else(|| {
             ApiError::new(
@@ -41,7 +41,7 @@ pub async fn create_admin(db: &Db, clock: &Clock, phone: &str, name: &str) -> Re
                 "there is no nation yet: import the units first (sampark import units FILE…)",
             )
         })?;
-        let (id, changed) = make_admin(tx, nation_id, &phone, &name, now, today).await?;
+        let (id, changed) = make_admin(tx, &data_keys, nation_id, &phone, &name, now, today).await?;
         let digest = Digest::of(&(id, "national_admin"));
         let entry = Entry::new(nation_id, nation_id, "worker.create_admin", "worker", digest).of_ids([id.0]);
         Ok((id, if changed { entry.into() } else { Record::nothing() }))
@@ -55,10 +55,10 @@ pub async fn create_admin(db: &Db, clock: &Clock, phone: &str, name: &str) -> Re
 /// 404 if nobody active has this number.
 pub async fn issue_token(db: &Db, clock: &Clock, keys: &KeyRing, phone: &str) -> Result<String, ApiError> {
     let now = clock.now();
-    let phone = phone.to_owned();
+    let (phone, data_keys) = (phone.to_owned(), db.keys().clone());
     let (worker_id, session_id): (WorkerId, SessionId) = db
         .write(&Actor::program(now), async move |tx| {
-            let worker = lock_by_phone(tx, &phone)
+            let worker = lock_by_phone(tx, &data_keys, &phone)
                 .await?
                 .ok_or_else(|| ApiError::new(Code::NotFound, "no active worker has this number"))?;
             let device = DeviceSent {
@@ -91,7 +91,7 @@ pub async fn issue_token(db: &Db, clock: &Clock, keys: &KeyRing, phone: &str) ->
 /// 404 if nobody active has this number.
 pub async fn read_out_code(db: &Db, clock: &Clock, keys: &KeyRing, phone: &str) -> Result<String, ApiError> {
     let now = clock.now();
-    let phone = phone.to_owned();
+    let (phone, data_keys) = (phone.to_owned(), db.keys().clone());
     let code = rules::new_read_out_code()?;
     let id = Uuid::new_v4();
     let new = NewCode {
@@ -104,7 +104,7 @@ pub async fn read_out_code(db: &Db, clock: &Clock, keys: &KeyRing, phone: &str) 
         expires_at: now + rules::READ_OUT_LIFE,
     };
     db.write(&Actor::program(now), async move |tx| {
-        let worker = lock_by_phone(tx, &phone)
+        let worker = lock_by_phone(tx, &data_keys, &phone)
             .await?
             .ok_or_else(|| ApiError::new(Code::NotFound, "no active worker has this number"))?;
         replace_code(tx, worker.id, &new).await?;

@@ -100,7 +100,7 @@ pub async fn issue_token(
     let (worker_id, session_id, refresh_token) = begun;
     let today = clock.day_of(now);
     let worker = db
-        .read(async |tx| Ok(load_worker(tx, worker_id, today).await?))
+        .read(async |tx| Ok(load_worker(tx, db.keys(), worker_id, today).await?))
         .await?;
     Reply::ok(&TokenView {
         access_token: access.keys().sign(worker_id, session_id, now)?,
@@ -312,7 +312,7 @@ pub async fn log_out_everywhere(
 pub async fn get_me(caller: Caller, db: web::Data<Db>) -> Result<Reply, ApiError> {
     let today = caller.today();
     let worker = db
-        .read(async |tx| Ok(load_worker(tx, caller.worker_id(), today).await?))
+        .read(async |tx| Ok(load_worker(tx, db.keys(), caller.worker_id(), today).await?))
         .await?;
     let worker = worker.ok_or_else(|| ApiError::internal("a caller is not on the roster"))?;
     let held: Vec<_> = caller.grants().map(|grant| grant.id).collect();

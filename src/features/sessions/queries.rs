@@ -11,7 +11,9 @@ use uuid::Uuid;
 use super::rules::CodeKind;
 use super::wire::DeviceSent;
 use crate::access::{Caller, Role, Strength};
+use crate::features::workers::{new_phones, phone_index};
 use crate::journal::Digest;
+use crate::platform::data_keys::DataKeys;
 use crate::platform::db::Tx;
 use crate::platform::ids::{DeviceId, SessionId, UnitId, WorkerId};
 use crate::platform::statement::statement;
@@ -89,12 +91,12 @@ struct RoleRow {
 }
 
 /// The active worker with this number, locked, so that two requests for a code wait for each other.
-pub async fn lock_by_phone(tx: &mut Tx, phone: &str) -> QueryResult<Option<RosterRow>> {
+pub async fn lock_by_phone(tx: &mut Tx, keys: &DataKeys, phone: &str) -> QueryResult<Option<RosterRow>> {
     statement(
         "SELECT w.id, w.unit_id, u.state_id FROM workers w JOIN units u ON u.id = w.unit_id
-         WHERE w.phone = $1 AND w.active FOR NO KEY UPDATE OF w",
+         WHERE w.phone_index = $1 AND w.active FOR NO KEY UPDATE OF w",
     )
-    .bind::<Text, _>(phone)
+    .bind::<Binary, _>(phone_index(keys, phone))
     .get_result(tx)
     .await
     .optional()
@@ -420,6 +422,7 @@ pub async fn nation(tx: &mut Tx) -> QueryResult<Option<UnitId>> {
 /// whether anything changed. Only the program itself does this, at its command line.
 pub async fn make_admin(
     tx: &mut Tx,
+    keys: &DataKeys,
     nation_id: UnitId,
     phone: &str,
     name: &str,
@@ -433,19 +436,24 @@ pub async fn make_admin(
         #[diesel(sql_type = Bool)]
         made: bool,
     }
+    let Some((id, sealed, index)) = new_phones(tx, keys, &[phone]).await?.into_iter().next() else {
+        return Err(diesel::result::Error::NotFound);
+    };
     let worker: MadeRow = statement(
         "WITH made AS (
-             INSERT INTO workers (unit_id, name, phone, created_at, updated_at) VALUES ($1, $2, $3, $4, $5)
-             ON CONFLICT (phone) DO NOTHING RETURNING id)
+             INSERT INTO workers (id, unit_id, name, phone_sealed, phone_index, created_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (phone_index) DO NOTHING RETURNING id)
          SELECT id, true AS made FROM made
-         UNION ALL SELECT id, false FROM workers WHERE phone = $6 LIMIT 1",
+         UNION ALL SELECT id, false FROM workers WHERE phone_index = $8 LIMIT 1",
     )
+    .bind::<Integer, _>(id)
     .bind::<Integer, _>(nation_id)
     .bind::<Text, _>(name)
-    .bind::<Text, _>(phone)
+    .bind::<Binary, _>(sealed)
+    .bind::<Binary, _>(&index)
     .bind::<Timestamptz, _>(now)
     .bind::<Timestamptz, _>(now)
-    .bind::<Text, _>(phone)
+    .bind::<Binary, _>(&index)
     .get_result(tx)
     .await?;
     let granted = statement(

@@ -6,18 +6,21 @@ use diesel::sql_types::{
     Array, BigInt, Binary, Bool, Date, Double, Float, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz,
     Uuid as SqlUuid,
 };
-use diesel::{OptionalExtension, QueryResult};
+use diesel::{OptionalExtension, QueryResult, QueryableByName};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 
 use super::wire::VisitFilter;
 use crate::access::policy::Permit;
+use crate::platform::data_keys::{DataKeys, Place};
 use crate::platform::db::Tx;
 use crate::platform::ids::{CampaignId, DeviceId, HouseholdId, UnitId, VisitId, WorkerId};
 use crate::platform::statement::statement;
 
+pub mod sealing;
+
 /// A row of `visits`.
-#[derive(Clone, Debug, diesel::QueryableByName)]
+#[derive(Clone, Debug, QueryableByName)]
 pub struct VisitRow {
     #[diesel(sql_type = Integer)]
     pub state_id: UnitId,
@@ -86,10 +89,40 @@ pub struct VisitRow {
     pub salts: Option<Vec<u8>>,
 }
 
+/// A row of `visits` as it lies there: its note is sealed. Statements that read one say `NULL::text AS note`, which
+/// [`open`] fills.
+#[derive(QueryableByName)]
+struct SealedRow {
+    #[diesel(embed)]
+    visit: VisitRow,
+    #[diesel(sql_type = Nullable<Binary>)]
+    note_sealed: Option<Vec<u8>>,
+}
+
+/// Where a visit's note is sealed, in each of its versions.
+fn note_place(key: VisitKey) -> Place {
+    Place::new("visits", "note_sealed", format!("{}/{}", key.0, key.1))
+}
+
+fn seal_note(keys: &DataKeys, row: &VisitRow) -> QueryResult<Option<Vec<u8>>> {
+    Ok(keys.seal_text(&note_place((row.state_id, row.id)), row.note.as_deref())?)
+}
+
+fn open(keys: &DataKeys, sealed: SealedRow) -> QueryResult<VisitRow> {
+    let mut row = sealed.visit;
+    let place = note_place((row.state_id, row.id));
+    row.note = keys.open_text(&place, sealed.note_sealed.as_deref())?;
+    Ok(row)
+}
+
+fn open_all(keys: &DataKeys, rows: Vec<SealedRow>) -> QueryResult<Vec<VisitRow>> {
+    rows.into_iter().map(|row| open(keys, row)).collect()
+}
+
 /// A visit's name in the database: its id is unique within its state.
 pub type VisitKey = (UnitId, VisitId);
 
-#[derive(diesel::QueryableByName)]
+#[derive(QueryableByName)]
 struct KeyRow {
     #[diesel(sql_type = Integer)]
     state_id: UnitId,
@@ -98,7 +131,7 @@ struct KeyRow {
 }
 
 /// Where a booth lies for ever.
-#[derive(Clone, Copy, Debug, diesel::QueryableByName)]
+#[derive(Clone, Copy, Debug, QueryableByName)]
 pub struct BoothRow {
     #[diesel(sql_type = Integer)]
     pub id: UnitId,
@@ -123,24 +156,32 @@ pub async fn booths(tx: &mut Tx, ids: &[UnitId]) -> QueryResult<Vec<BoothRow>> {
 // instead of deadlocking.
 const INSERT: &str = "
     INSERT INTO visits (state_id, id, booth_id, campaign_id, worker_id, device_id, household_id, visited_at, visited_on,
-                        received_at, outcome, channel, people_met, support, issues, answers, question_version, note, lat,
+                        received_at, outcome, channel, people_met, support, issues, answers, question_version, note_sealed, lat,
                         lon, accuracy_m, mock, duration_s, flags, sent_digest, salts, changed_by, changed_at)
     SELECT state_id, id, booth_id, campaign_id, worker_id, device_id, household_id, visited_at, visited_on,
-           received_at, outcome, channel, people_met, support, issues, answers, question_version, note, lat,
+           received_at, outcome, channel, people_met, support, issues, answers, question_version, note_sealed, lat,
            lon, accuracy_m, mock, duration_s, flags, sent_digest, salts, worker_id, received_at
     FROM unnest($1::int[], $2::uuid[], $3::int[], $4::int[], $5::int[], $6::uuid[], $7::uuid[], $8::timestamptz[],
                 $9::date[], $10::timestamptz[], $11::text[], $12::text[], $13::int[], $14::smallint[], $15::jsonb[],
-                $16::jsonb[], $17::int[], $18::text[], $19::float8[], $20::float8[], $21::real[], $22::bool[], $23::int[],
+                $16::jsonb[], $17::int[], $18::bytea[], $19::float8[], $20::float8[], $21::real[], $22::bool[], $23::int[],
                 $24::jsonb[], $25::bytea[], $26::bytea[])
          AS t (state_id, id, booth_id, campaign_id, worker_id, device_id, household_id, visited_at, visited_on,
-               received_at, outcome, channel, people_met, support, issues, answers, question_version, note, lat,
+               received_at, outcome, channel, people_met, support, issues, answers, question_version, note_sealed, lat,
                lon, accuracy_m, mock, duration_s, flags, sent_digest, salts)
     ORDER BY state_id, id
     ON CONFLICT (state_id, id) DO NOTHING
     RETURNING state_id, id";
 
 /// Stores the visits whose ids are free; returns which those were.
-pub async fn insert_visits(tx: &mut Tx, rows: &[&VisitRow]) -> QueryResult<Vec<VisitKey>> {
+pub async fn insert_visits(
+    tx: &mut Tx,
+    keys: &DataKeys,
+    rows: &[&VisitRow],
+) -> QueryResult<Vec<VisitKey>> {
+    let notes = rows
+        .iter()
+        .map(|row| seal_note(keys, row))
+        .collect::<QueryResult<Vec<_>>>()?;
     macro_rules! column {
         ($field:ident) => {
             rows.iter().map(|row| &row.$field).collect::<Vec<_>>()
@@ -164,7 +205,7 @@ pub async fn insert_visits(tx: &mut Tx, rows: &[&VisitRow]) -> QueryResult<Vec<V
         .bind::<Array<Jsonb>, _>(column!(issues))
         .bind::<Array<Jsonb>, _>(column!(answers))
         .bind::<Array<Integer>, _>(column!(question_version))
-        .bind::<Array<Nullable<Text>>, _>(column!(note))
+        .bind::<Array<Nullable<Binary>>, _>(notes)
         .bind::<Array<Nullable<Double>>, _>(column!(lat))
         .bind::<Array<Nullable<Double>>, _>(column!(lon))
         .bind::<Array<Nullable<Float>>, _>(column!(accuracy_m))
@@ -179,18 +220,23 @@ pub async fn insert_visits(tx: &mut Tx, rows: &[&VisitRow]) -> QueryResult<Vec<V
 }
 
 /// The stored visits of these names, for the program's own comparison; what of them is shown is the caller's affair.
-pub async fn find_visits(tx: &mut Tx, keys: &[VisitKey]) -> QueryResult<Vec<VisitRow>> {
-    statement(
-        "SELECT v.* FROM unnest($1::int[], $2::uuid[]) AS k (state_id, id)
+pub async fn find_visits(
+    tx: &mut Tx,
+    keys: &DataKeys,
+    names: &[VisitKey],
+) -> QueryResult<Vec<VisitRow>> {
+    let rows = statement(
+        "SELECT v.*, NULL::text AS note FROM unnest($1::int[], $2::uuid[]) AS k (state_id, id)
          JOIN visits v ON v.state_id = k.state_id AND v.id = k.id",
     )
-    .bind::<Array<Integer>, _>(keys.iter().map(|key| key.0).collect::<Vec<_>>())
-    .bind::<Array<SqlUuid>, _>(keys.iter().map(|key| key.1).collect::<Vec<_>>())
+    .bind::<Array<Integer>, _>(names.iter().map(|name| name.0).collect::<Vec<_>>())
+    .bind::<Array<SqlUuid>, _>(names.iter().map(|name| name.1).collect::<Vec<_>>())
     .load(tx)
-    .await
+    .await?;
+    open_all(keys, rows)
 }
 
-#[derive(diesel::QueryableByName)]
+#[derive(QueryableByName)]
 struct HouseholdRow {
     #[diesel(sql_type = Integer)]
     booth_id: UnitId,
@@ -228,7 +274,7 @@ pub struct Visible {
 /// Booths up to which a list looks by booth rather than by day.
 const FEW_BOOTHS: i64 = 2_000;
 
-#[derive(diesel::QueryableByName)]
+#[derive(QueryableByName)]
 struct IdRow {
     #[diesel(sql_type = Integer)]
     id: UnitId,
@@ -254,7 +300,7 @@ async fn few_booths(tx: &mut Tx, visible: &Visible) -> QueryResult<Option<Vec<Un
 // index; a state's thousands are not listed but tested as the days are walked.
 const LIST: &str = "
     WITH f AS NOT MATERIALIZED (SELECT $1::int[] AS booths, $2::int[] AS roots, $3::int AS own, $4::date AS today, $5::int AS under)
-    SELECT v.* FROM f, visits v
+    SELECT v.*, NULL::text AS note FROM f, visits v
     WHERE (v.booth_id = ANY (f.booths) OR v.worker_id = f.own OR (f.roots IS NOT NULL AND EXISTS (
               SELECT 1 FROM lineages l WHERE l.unit_id = v.booth_id AND l.unit_ids && f.roots
                 AND l.valid_from <= f.today AND (l.valid_to IS NULL OR l.valid_to > f.today))))
@@ -280,6 +326,7 @@ pub type VisitCursor = (NaiveDate, VisitId);
 /// Visits, newest day first.
 pub async fn list_visits(
     tx: &mut Tx,
+    keys: &DataKeys,
     visible: &Visible,
     filter: &VisitFilter,
     received_by: Option<DateTime<Utc>>,
@@ -296,7 +343,7 @@ pub async fn list_visits(
         .flag
         .as_ref()
         .map(|code| serde_json::json!([{ "code": code }]));
-    statement(LIST)
+    let rows = statement(LIST)
         .bind::<Nullable<Array<Integer>>, _>(booths.as_ref())
         .bind::<Nullable<Array<Integer>>, _>(roots)
         .bind::<Nullable<Integer>, _>(visible.own)
@@ -317,14 +364,20 @@ pub async fn list_visits(
         .bind::<Nullable<SqlUuid>, _>(after.map(|(_, id)| id))
         .bind::<BigInt, _>(limit)
         .load(tx)
-        .await
+        .await?;
+    open_all(keys, rows)
 }
 
 /// A visit if it is to be seen.
-pub async fn find_visible(tx: &mut Tx, id: VisitId, visible: &Visible) -> QueryResult<Option<VisitRow>> {
+pub async fn find_visible(
+    tx: &mut Tx,
+    keys: &DataKeys,
+    id: VisitId,
+    visible: &Visible,
+) -> QueryResult<Option<VisitRow>> {
     // The id alone is not a key: two states' phones may have made the same one. The caller's own comes first.
-    statement(
-        "SELECT v.* FROM units s JOIN visits v ON v.state_id = s.id AND v.id = $1
+    let row: Option<SealedRow> = statement(
+        "SELECT v.*, NULL::text AS note FROM units s JOIN visits v ON v.state_id = s.id AND v.id = $1
          WHERE s.level = 'state' AND (v.worker_id = $2 OR EXISTS (
              SELECT 1 FROM lineages l WHERE l.unit_id = v.booth_id AND l.unit_ids && $3::int[]
                AND l.valid_from <= $4 AND (l.valid_to IS NULL OR l.valid_to > $5)))
@@ -338,7 +391,8 @@ pub async fn find_visible(tx: &mut Tx, id: VisitId, visible: &Visible) -> QueryR
     .bind::<Nullable<Integer>, _>(visible.own)
     .get_result(tx)
     .await
-    .optional()
+    .optional()?;
+    row.map(|row| open(keys, row)).transpose()
 }
 
 /// Those of these stored visits that are to be seen.
@@ -364,12 +418,14 @@ pub async fn visible_visits(
 }
 
 /// Locks a visit that was found before, and reads it again.
-pub async fn lock_visit(tx: &mut Tx, key: VisitKey) -> QueryResult<VisitRow> {
-    statement("SELECT * FROM visits WHERE state_id = $1 AND id = $2 FOR UPDATE")
-        .bind::<Integer, _>(key.0)
-        .bind::<SqlUuid, _>(key.1)
-        .get_result(tx)
-        .await
+pub async fn lock_visit(tx: &mut Tx, keys: &DataKeys, key: VisitKey) -> QueryResult<VisitRow> {
+    let row =
+        statement("SELECT *, NULL::text AS note FROM visits WHERE state_id = $1 AND id = $2 FOR UPDATE")
+            .bind::<Integer, _>(key.0)
+            .bind::<SqlUuid, _>(key.1)
+            .get_result(tx)
+            .await?;
+    open(keys, row)
 }
 
 /// Keeps the version that is about to be replaced.
@@ -386,11 +442,16 @@ pub async fn keep_version(tx: &mut Tx, key: VisitKey) -> QueryResult<()> {
 }
 
 /// Writes a locked visit's new version over the old one, which [`keep_version`] has kept. The permit is for its booth.
-pub async fn replace_visit<A>(tx: &mut Tx, _permit: &Permit<A>, row: &VisitRow) -> QueryResult<()> {
+pub async fn replace_visit<A>(
+    tx: &mut Tx,
+    keys: &DataKeys,
+    _permit: &Permit<A>,
+    row: &VisitRow,
+) -> QueryResult<()> {
     keep_version(tx, (row.state_id, row.id)).await?;
     statement(
         "UPDATE visits SET household_id = $1, outcome = $2, channel = $3, people_met = $4, support = $5, issues = $6,
-             answers = $7, question_version = $8, note = $9, lat = $10, lon = $11, accuracy_m = $12, mock = $13,
+             answers = $7, question_version = $8, note_sealed = $9, lat = $10, lon = $11, accuracy_m = $12, mock = $13,
              duration_s = $14, flags = $15, review = $16, version = $17, changed_by = $18, changed_at = $19,
              voided_at = $20, void_reason = $21, salts = $22
          WHERE state_id = $23 AND id = $24",
@@ -403,7 +464,7 @@ pub async fn replace_visit<A>(tx: &mut Tx, _permit: &Permit<A>, row: &VisitRow) 
     .bind::<Jsonb, _>(&row.issues)
     .bind::<Jsonb, _>(&row.answers)
     .bind::<Integer, _>(row.question_version)
-    .bind::<Nullable<Text>, _>(row.note.as_ref())
+    .bind::<Nullable<Binary>, _>(seal_note(keys, row)?)
     .bind::<Nullable<Double>, _>(row.lat)
     .bind::<Nullable<Double>, _>(row.lon)
     .bind::<Nullable<Float>, _>(row.accuracy_m)
@@ -425,15 +486,20 @@ pub async fn replace_visit<A>(tx: &mut Tx, _permit: &Permit<A>, row: &VisitRow) 
 }
 
 /// Versions of a visible visit, oldest first.
-pub async fn list_versions(tx: &mut Tx, visit: &VisitRow) -> QueryResult<Vec<VisitRow>> {
-    let mut rows: Vec<VisitRow> = statement(
-        "SELECT (jsonb_populate_record(NULL::visits, content)).* FROM visit_versions
+pub async fn list_versions(
+    tx: &mut Tx,
+    keys: &DataKeys,
+    visit: &VisitRow,
+) -> QueryResult<Vec<VisitRow>> {
+    let rows = statement(
+        "SELECT (jsonb_populate_record(NULL::visits, content)).*, NULL::text AS note FROM visit_versions
          WHERE state_id = $1 AND visit_id = $2 ORDER BY version",
     )
     .bind::<Integer, _>(visit.state_id)
     .bind::<SqlUuid, _>(visit.id)
     .load(tx)
     .await?;
+    let mut rows = open_all(keys, rows)?;
     rows.push(visit.clone());
     Ok(rows)
 }

@@ -213,7 +213,7 @@ impl Desk {
             received_at: actor.at,
             received_day: self.clock.day_of(actor.at),
         };
-        let digest = rules::digest_of(&sent);
+        let digest = rules::digest_of(self.db.keys(), &sent);
         Item {
             job,
             actor,
@@ -276,7 +276,7 @@ impl Desk {
                 Err(error) => answers.push(Some(Err(error))),
             }
         }
-        let stored = insert(tx, &prospects).await?;
+        let stored = insert(tx, self.db.keys(), &prospects).await?;
         self.post(tx, items, &prospects, &stored, &booths).await?;
         for (prospect, stored) in prospects.iter().zip(&stored) {
             if let Some(slot) = answers.get_mut(prospect.item)
@@ -285,7 +285,7 @@ impl Desk {
                 *slot = Some(Ok(Recorded::Created(prospect.row.clone())));
             }
         }
-        settle(tx, items, &booths, answers).await
+        settle(tx, self.db.keys(), items, &booths, answers).await
     }
 
     /// The places of the booths, remembered.

@@ -6,6 +6,7 @@ use super::queries::VisitRow;
 use super::wire::{Flag, Outcome, Review, VisitPatch, VisitSent};
 use crate::features::campaigns::{CampaignFacts, check_answers};
 use crate::journal::{Counters, Digest};
+use crate::platform::data_keys::DataKeys;
 use crate::platform::validate::FieldErrors;
 
 /// How far ahead of ours a phone's clock may be before it is flagged, in seconds.
@@ -23,8 +24,14 @@ pub struct Times {
 }
 
 /// The digest by which a resend is known: over the visit as understood, so that another order of fields, other spaces
-/// or another way to write the same instant make no other visit.
-pub fn digest_of(sent: &VisitSent) -> Digest {
+/// or another way to write the same instant make no other visit. Keyed, so that what has left the row since cannot be
+/// found out by trying contents against it.
+pub fn digest_of(keys: &DataKeys, sent: &VisitSent) -> Digest {
+    Digest::keyed(keys, sent)
+}
+
+/// The same as it was before digests were keyed, for visits of then that are sent again.
+pub fn plain_digest_of(sent: &VisitSent) -> Digest {
     Digest::of(sent)
 }
 

@@ -12,6 +12,7 @@ use crate::access::{Access, Caller, Permit, Role};
 use crate::journal::{Digest, Entry, Record};
 use crate::platform::body::{Json, Path, Query};
 use crate::platform::config::Config;
+use crate::platform::data_keys::DataKeys;
 use crate::platform::db::{Db, Tx};
 use crate::platform::error::{ApiError, Code, OnConstraint, Problem};
 use crate::platform::ids::{GrantId, WorkerId};
@@ -57,7 +58,7 @@ pub async fn list_workers(
     let rows = db
         .read(async |tx| {
             let scope = scope_within::<WorkerRead>(tx, &caller, under).await?;
-            Ok(load_workers(tx, &caller, &scope, &wanted, limit).await?)
+            Ok(load_workers(tx, db.keys(), &caller, &scope, &wanted, limit).await?)
         })
         .await?;
     Reply::ok(&Page::new(LIST, rows, limit, |row| row.id, WorkerView::from))
@@ -84,16 +85,16 @@ pub async fn create_worker(
 ) -> Result<Reply, ApiError> {
     let new = body.value;
     check_prefix(&new.phone, &config.phone_prefixes)?;
-    let actor = *caller.actor();
+    let (actor, keys) = (*caller.actor(), db.keys().clone());
     db.write_once(&actor, body.idempotency, async move |tx| {
         let permit = permit_field::<WorkerWrite>(tx, &caller, new.unit_id, "/unit_id").await?;
-        check_phone_free(tx, &caller, &new.phone).await?;
-        let id = insert_worker(tx, &permit, &new)
+        check_phone_free(tx, &keys, &caller, &new.phone).await?;
+        let id = insert_worker(tx, &keys, &permit, &new)
             .await
             .on_constraint("workers_phone_key", phone_taken)?;
-        let view = find_visible(tx, &caller, id).await?;
+        let view = find_visible(tx, &keys, &caller, id).await?;
         let reply = Reply::created(&view, format!("/v1/workers/{id}"))?.with_version(view.version);
-        Ok((reply, record(&permit, "worker.write", &view)))
+        Ok((reply, record(&keys, &permit, "worker.write", &view)))
     })
     .await
 }
@@ -110,7 +111,7 @@ pub async fn create_worker(
 )]
 #[get("/v1/workers/{id}")]
 pub async fn get_worker(caller: Caller, id: Path<WorkerId>, db: web::Data<Db>) -> Result<Reply, ApiError> {
-    let view = db.read(async |tx| find_visible(tx, &caller, *id).await).await?;
+    let view = db.read(async |tx| find_visible(tx, db.keys(), &caller, *id).await).await?;
     Ok(Reply::ok(&view)?.with_version(view.version))
 }
 
@@ -146,11 +147,11 @@ pub async fn update_worker(
     if let Some(phone) = &patch.phone {
         check_prefix(phone, &config.phone_prefixes)?;
     }
-    let actor = *caller.actor();
+    let (actor, keys) = (*caller.actor(), db.keys().clone());
     let view = db
         .write(&actor, async move |tx| {
             lock_worker(tx, id).await?;
-            let current = find_visible(tx, &caller, id).await?;
+            let current = find_visible(tx, &keys, &caller, id).await?;
             let permit = permit_change(tx, &caller, &current).await?;
             if_match.check(current.version)?;
             let changed = apply(&current, patch.clone());
@@ -160,17 +161,18 @@ pub async fn update_worker(
             if changed.unit_id != current.unit_id {
                 permit_field::<WorkerWrite>(tx, &caller, changed.unit_id, "/unit_id").await?;
             }
-            if changed.phone != current.phone {
-                check_phone_free(tx, &caller, &changed.phone).await?;
+            let phone = (changed.phone != current.phone).then_some(changed.phone.as_str());
+            if phone.is_some() {
+                check_phone_free(tx, &keys, &caller, &changed.phone).await?;
             }
             if current.active && !changed.active {
                 check_admin_remains(tx, &caller, &current, None).await?;
             }
-            store_worker(tx, &permit, &changed)
+            store_worker(tx, &keys, &permit, &changed, phone)
                 .await
                 .on_constraint("workers_phone_key", phone_taken)?;
-            let view = find_visible(tx, &caller, id).await?;
-            let record = record(&permit, "worker.write", &view);
+            let view = find_visible(tx, &keys, &caller, id).await?;
+            let record = record(&keys, &permit, "worker.write", &view);
             Ok((view, record))
         })
         .await?;
@@ -179,11 +181,15 @@ pub async fn update_worker(
 }
 
 /// The worker if the caller may see him. Who may read no worker at all sees himself.
-async fn find_visible(tx: &mut Tx, caller: &Caller, id: WorkerId) -> Result<WorkerView, ApiError> {
+async fn find_visible(
+    tx: &mut Tx,
+    keys: &DataKeys,
+    caller: &Caller,
+    id: WorkerId,
+) -> Result<WorkerView, ApiError> {
     let scope = scope::<WorkerRead>(caller).ok();
-    find_worker(tx, caller, scope.as_ref(), id)
+    find_worker(tx, keys, caller, scope.as_ref(), id)
         .await?
-        .map(WorkerView::from)
         .ok_or_else(ApiError::not_found)
 }
 
@@ -229,11 +235,12 @@ async fn permit_change(
 /// 404 if he is not to be seen, 403 if he may not be changed or is the caller.
 pub async fn permit_to_help(
     tx: &mut Tx,
+    keys: &DataKeys,
     caller: &Caller,
     id: WorkerId,
 ) -> Result<(Permit<WorkerWrite>, WorkerView), ApiError> {
     lock_worker(tx, id).await?;
-    let worker = find_visible(tx, caller, id).await?;
+    let worker = find_visible(tx, keys, caller, id).await?;
     let permit = permit_change(tx, caller, &worker).await?;
     if worker.id == caller.worker_id() {
         return Err(ApiError::new(Code::Forbidden, "ask whoever manages you"));
@@ -242,12 +249,15 @@ pub async fn permit_to_help(
 }
 
 /// 409 if the number is another's. Who may not see the other is told nothing about him.
-async fn check_phone_free(tx: &mut Tx, caller: &Caller, phone: &str) -> Result<(), ApiError> {
-    let Some(owner) = find_by_phone(tx, phone).await? else {
+async fn check_phone_free(
+    tx: &mut Tx,
+    keys: &DataKeys,
+    caller: &Caller, phone: &str) -> Result<(), ApiError> {
+    let Some(owner) = find_by_phone(tx, keys, phone).await? else {
         return Ok(());
     };
     let error = phone_taken();
-    match find_visible(tx, caller, owner).await {
+    match find_visible(tx, keys, caller, owner).await {
         Ok(owner) => Err(error.with_member("worker_id", owner.id.0.into())),
         Err(hidden) if hidden.code() == Code::NotFound => Err(error),
         Err(fault) => Err(fault),
@@ -284,9 +294,9 @@ async fn check_admin_remains(
     }
 }
 
-fn record<A>(permit: &Permit<A>, action: &'static str, view: &WorkerView) -> Record {
+fn record<A>(keys: &DataKeys, permit: &Permit<A>, action: &'static str, view: &WorkerView) -> Record {
     let (state_id, unit_id) = (permit.state_id(), permit.unit_id());
-    Entry::new(state_id, unit_id, action, "worker", Digest::of(view))
+    Entry::new(state_id, unit_id, action, "worker", Digest::keyed(keys, view))
         .of_ids([view.id.0])
         .into()
 }

@@ -15,6 +15,7 @@ use crate::access::policy::{program_scope, scope};
 use crate::access::{Caller, Scope};
 use crate::journal::{Actor, Digest, Entry, Record};
 use crate::platform::csv::{CellError, read_table};
+use crate::platform::data_keys::DataKeys;
 use crate::platform::db::Tx;
 use crate::platform::error::{ApiError, Code, OnConstraint};
 use crate::platform::ids::{UnitId, WorkerId};
@@ -115,6 +116,7 @@ impl From<ImportError> for ApiError {
 /// Every bad row, or what the database says; the transaction must then be rolled back.
 pub async fn import_roster(
     tx: &mut Tx,
+    keys: &DataKeys,
     importer: &Importer,
     prefixes: &[String],
     file: &[u8],
@@ -125,10 +127,10 @@ pub async fn import_roster(
     let rows = read_rows(table, prefixes, &mut errors);
     let phones: Vec<&str> = rows.iter().map(|row| row.phone.as_str()).collect();
     let codes: Vec<&str> = rows.iter().map(|row| row.unit_code.as_str()).collect();
-    lock_phones(tx, &importer.scope, &phones).await?;
+    lock_phones(tx, keys, &importer.scope, &phones).await?;
     let facts = Facts {
         units: find_units(tx, &importer.scope, &codes, importer.today).await?,
-        workers: find_workers(tx, &importer.scope, &phones, importer.today).await?,
+        workers: find_workers(tx, keys, &importer.scope, &phones, importer.today).await?,
         today: importer.today,
     };
     let may = |action: ActionName, lineage: &[UnitId]| importer.may(action, lineage);
@@ -147,10 +149,10 @@ pub async fn import_roster(
     if dry_run || plan.is_empty() {
         return Ok((view, Record::nothing()));
     }
-    Ok((view, store(tx, importer, &plan).await?))
+    Ok((view, store(tx, keys, importer, &plan).await?))
 }
 
-async fn store(tx: &mut Tx, importer: &Importer, plan: &Plan) -> Result<Record, ApiError> {
+async fn store(tx: &mut Tx, keys: &DataKeys, importer: &Importer, plan: &Plan) -> Result<Record, ApiError> {
     let scope = &importer.scope;
     let taken = || {
         ApiError::new(
@@ -158,11 +160,11 @@ async fn store(tx: &mut Tx, importer: &Importer, plan: &Plan) -> Result<Record, 
             "the roster was changed meanwhile; send the file again",
         )
     };
-    let added = add_workers(tx, scope, &plan.workers)
+    let added = add_workers(tx, keys, scope, &plan.workers)
         .await
         .on_constraint("workers_phone_key", taken)?;
     change_workers(tx, scope, &plan.changes).await?;
-    let given = add_grants(tx, scope, &plan.grants).await?;
+    let given = add_grants(tx, keys, scope, &plan.grants).await?;
     let new: BTreeSet<WorkerId> = added.iter().map(|row| row.worker_id).collect();
     let counted: BTreeSet<WorkerId> = given
         .iter()
@@ -179,7 +181,7 @@ async fn store(tx: &mut Tx, importer: &Importer, plan: &Plan) -> Result<Record, 
         .chain(&given)
         .map(|row| (row.state_id, row.unit_id, row.worker_id))
         .chain(changed);
-    Ok(record(touched, Digest::of(plan)))
+    Ok(record(touched, Digest::keyed(keys, plan)))
 }
 
 /// One entry a state: at the unit if the file is of one unit there, else at the state.

@@ -20,7 +20,8 @@ mod wire;
 
 pub use api::permit_to_help;
 pub use import::{ImportError, Importer, import_roster};
-pub use queries::load_own as load_worker;
+pub use queries::sealing::{reseal_phones, seal_waiting};
+pub use queries::{load_own as load_worker, new_phones, phone_index};
 pub use rules::is_phone;
 pub use wire::{GrantView, ImportView, Origin, WorkerView};
 

@@ -1,5 +1,5 @@
 use chrono::{DateTime, NaiveDate, Utc};
-use diesel::sql_types::{Array, BigInt, Bool, Date, Integer, Jsonb, Nullable, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Binary, Bool, Date, Integer, Jsonb, Nullable, Text, Timestamptz};
 use diesel::{OptionalExtension, QueryResult};
 use diesel_async::RunQueryDsl;
 
@@ -7,12 +7,14 @@ use super::rules::origin_columns;
 use super::wire::{GrantView, NewGrant, NewWorker, WorkerView};
 use crate::access::actions::{Action, GrantWrite, WorkerRead, WorkerWrite};
 use crate::access::{Caller, Permit, Role, Scope};
+use crate::platform::data_keys::{DataKeys, Place};
 use crate::platform::db::Tx;
 use crate::platform::ids::{GrantId, UnitId, WorkerId};
 use crate::platform::statement::statement;
 use crate::platform::stored::Stored;
 
 pub mod import;
+pub mod sealing;
 
 #[derive(Clone, Debug, diesel::QueryableByName)]
 pub struct WorkerRow {
@@ -22,8 +24,8 @@ pub struct WorkerRow {
     pub unit_id: UnitId,
     #[diesel(sql_type = Text)]
     pub name: String,
-    #[diesel(sql_type = Text)]
-    pub phone: String,
+    #[diesel(sql_type = Nullable<Binary>)]
+    pub phone_sealed: Option<Vec<u8>>,
     #[diesel(sql_type = Bool)]
     pub phone_shown: bool,
     #[diesel(sql_type = Text)]
@@ -42,6 +44,22 @@ pub struct WorkerRow {
     pub created_at: DateTime<Utc>,
     #[diesel(sql_type = Timestamptz)]
     pub updated_at: DateTime<Utc>,
+}
+
+/// Where a worker's number is sealed.
+fn phone_place(id: WorkerId) -> Place {
+    Place::new("workers", "phone_sealed", id)
+}
+
+/// What a worker is found by.
+#[must_use]
+pub fn phone_index(keys: &DataKeys, phone: &str) -> Vec<u8> {
+    keys.index("workers.phone", phone.as_bytes()).to_vec()
+}
+
+fn opened(keys: &DataKeys, row: WorkerRow) -> QueryResult<WorkerView> {
+    let phone = keys.open_text(&phone_place(row.id), row.phone_sealed.as_deref())?;
+    Ok(WorkerView::of(row, phone.as_deref()))
 }
 
 /// A grant as JSON, in the shape of [`GrantView`].
@@ -97,13 +115,14 @@ pub struct Wanted {
 /// A page of the workers in scope, by id; one more than `limit` shows that there is a next page.
 pub async fn list_workers(
     tx: &mut Tx,
+    keys: &DataKeys,
     caller: &Caller,
     scope: &Scope<WorkerRead>,
     wanted: &Wanted,
     limit: i64,
-) -> QueryResult<Vec<WorkerRow>> {
+) -> QueryResult<Vec<WorkerView>> {
     let role = wanted.role.map(Role::as_str);
-    statement(select_visible!(
+    let rows: Vec<WorkerRow> = statement(select_visible!(
         "AND ($6::text IS NULL OR EXISTS (SELECT 1 FROM grants g WHERE g.worker_id = w.id AND g.role = $7
              AND g.ended_at IS NULL AND g.valid_from <= a.today AND (g.valid_to IS NULL OR g.valid_to >= a.today)))
          AND ($8::bool IS NULL OR w.active = $9)
@@ -124,17 +143,19 @@ pub async fn list_workers(
     .bind::<Integer, _>(wanted.after.unwrap_or(WorkerId(0)))
     .bind::<BigInt, _>(limit.saturating_add(1))
     .load(tx)
-    .await
+    .await?;
+    rows.into_iter().map(|row| opened(keys, row)).collect()
 }
 
 /// The worker, if he is in scope or the caller himself. Without a scope, only the caller himself.
 pub async fn find_worker(
     tx: &mut Tx,
+    keys: &DataKeys,
     caller: &Caller,
     scope: Option<&Scope<WorkerRead>>,
     id: WorkerId,
-) -> QueryResult<Option<WorkerRow>> {
-    statement(select_visible!("AND w.id = $6"))
+) -> QueryResult<Option<WorkerView>> {
+    let row: Option<WorkerRow> = statement(select_visible!("AND w.id = $6"))
         .bind::<Integer, _>(caller.worker_id())
         .bind::<Bool, _>(true)
         .bind::<Date, _>(caller.today())
@@ -143,14 +164,20 @@ pub async fn find_worker(
         .bind::<Integer, _>(id)
         .get_result(tx)
         .await
-        .optional()
+        .optional()?;
+    row.map(|row| opened(keys, row)).transpose()
 }
 
 /// A worker as he sees himself, for whoever has just proved to be him (signing in).
 ///
 /// # Errors
 /// What the database says.
-pub async fn load_own(tx: &mut Tx, id: WorkerId, today: NaiveDate) -> QueryResult<Option<WorkerView>> {
+pub async fn load_own(
+    tx: &mut Tx,
+    keys: &DataKeys,
+    id: WorkerId,
+    today: NaiveDate,
+) -> QueryResult<Option<WorkerView>> {
     let row: Option<WorkerRow> = statement(select_visible!("AND w.id = $6"))
         .bind::<Integer, _>(id)
         .bind::<Bool, _>(true)
@@ -161,7 +188,7 @@ pub async fn load_own(tx: &mut Tx, id: WorkerId, today: NaiveDate) -> QueryResul
         .get_result(tx)
         .await
         .optional()?;
-    Ok(row.map(WorkerView::from))
+    row.map(|row| opened(keys, row)).transpose()
 }
 
 /// Holds the worker for a change, so that two changes wait for each other. Tells nothing about him.
@@ -180,9 +207,9 @@ struct IdRow {
 }
 
 /// Whose number this is; for a conflict, of which the caller is told only what he may see.
-pub async fn find_by_phone(tx: &mut Tx, phone: &str) -> QueryResult<Option<WorkerId>> {
-    let row: Option<IdRow> = statement("SELECT id FROM workers WHERE phone = $1")
-        .bind::<Text, _>(phone)
+pub async fn find_by_phone(tx: &mut Tx, keys: &DataKeys, phone: &str) -> QueryResult<Option<WorkerId>> {
+    let row: Option<IdRow> = statement("SELECT id FROM workers WHERE phone_index = $1")
+        .bind::<Binary, _>(phone_index(keys, phone))
         .get_result(tx)
         .await
         .optional()?;
@@ -192,45 +219,78 @@ pub async fn find_by_phone(tx: &mut Tx, phone: &str) -> QueryResult<Option<Worke
 /// Puts a worker on the roster of the permit's unit.
 pub async fn insert_worker(
     tx: &mut Tx,
+    keys: &DataKeys,
     permit: &Permit<WorkerWrite>,
     new: &NewWorker,
 ) -> QueryResult<WorkerId> {
     let at = permit.actor().at;
     let (party, joined_on) = origin_columns(new.origin.as_ref());
-    let row: IdRow = statement(
-        "INSERT INTO workers (unit_id, name, phone, language, active, origin_party, origin_joined_on, created_at,
-                              updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id",
+    let phone = new_phones(tx, keys, &[&new.phone]).await?;
+    let Some((id, sealed, index)) = phone.into_iter().next() else {
+        return Err(diesel::result::Error::NotFound);
+    };
+    statement(
+        "INSERT INTO workers (id, unit_id, name, phone_sealed, phone_index, language, active, origin_party,
+                              origin_joined_on, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     )
+    .bind::<Integer, _>(id)
     .bind::<Integer, _>(permit.unit_id())
     .bind::<Text, _>(&new.name)
-    .bind::<Text, _>(&new.phone)
+    .bind::<Binary, _>(sealed)
+    .bind::<Binary, _>(index)
     .bind::<Text, _>(&new.language)
     .bind::<Bool, _>(new.active)
     .bind::<Nullable<Text>, _>(party)
     .bind::<Nullable<Date>, _>(joined_on)
     .bind::<Timestamptz, _>(at)
     .bind::<Timestamptz, _>(at)
-    .get_result(tx)
+    .execute(tx)
     .await?;
-    Ok(row.id)
+    Ok(id)
+}
+
+/// Numbers for new workers, with their phones sealed for them, and what they are found by.
+pub async fn new_phones(
+    tx: &mut Tx,
+    keys: &DataKeys,
+    phones: &[&str],
+) -> QueryResult<Vec<(WorkerId, Vec<u8>, Vec<u8>)>> {
+    let ids: Vec<IdRow> =
+        statement("SELECT nextval('workers_id_seq')::int AS id FROM generate_series(1, $1::bigint)")
+            .bind::<BigInt, _>(i64::try_from(phones.len()).unwrap_or(i64::MAX))
+            .load(tx)
+            .await?;
+    let made = ids.iter().zip(phones).map(|(row, phone)| {
+        let sealed = keys.seal(&phone_place(row.id), phone.as_bytes())?;
+        Ok((row.id, sealed, phone_index(keys, phone)))
+    });
+    made.collect()
 }
 
 /// Stores a changed worker under the next version. The permit is for his home unit as it was.
+///
+/// `phone`: the new one, if it is to change.
 pub async fn update_worker(
     tx: &mut Tx,
+    keys: &DataKeys,
     permit: &Permit<WorkerWrite>,
     changed: &WorkerView,
+    phone: Option<&str>,
 ) -> QueryResult<usize> {
+    let sealed = keys.seal_text(&phone_place(changed.id), phone)?;
+    let index = phone.map(|phone| phone_index(keys, phone));
     let (party, joined_on) = origin_columns(changed.origin.as_ref());
     statement(
-        "UPDATE workers SET unit_id = $1, name = $2, phone = $3, language = $4, active = $5, origin_party = $6,
-             origin_joined_on = $7, version = version + 1, updated_at = $8
-         WHERE id = $9 AND unit_id = $10",
+        "UPDATE workers SET unit_id = $1, name = $2, phone_sealed = coalesce($3, phone_sealed),
+             phone_index = coalesce($4, phone_index), language = $5, active = $6, origin_party = $7,
+             origin_joined_on = $8, version = version + 1, updated_at = $9
+         WHERE id = $10 AND unit_id = $11",
     )
     .bind::<Integer, _>(changed.unit_id)
     .bind::<Text, _>(&changed.name)
-    .bind::<Text, _>(&changed.phone)
+    .bind::<Nullable<Binary>, _>(sealed)
+    .bind::<Nullable<Binary>, _>(index)
     .bind::<Text, _>(&changed.language)
     .bind::<Bool, _>(changed.active)
     .bind::<Nullable<Text>, _>(party)

@@ -222,16 +222,19 @@ pub struct WorkerView {
     pub updated_at: DateTime<Utc>,
 }
 
-impl From<WorkerRow> for WorkerView {
-    fn from(row: WorkerRow) -> Self {
+impl WorkerView {
+    /// The row with its number, opened; `None` if he has none any more.
+    #[must_use]
+    pub fn of(row: WorkerRow, phone: Option<&str>) -> Self {
+        let phone = phone.unwrap_or_default();
         Self {
             id: row.id,
             unit_id: row.unit_id,
             name: row.name,
             phone: if row.phone_shown {
-                row.phone
+                phone.to_owned()
             } else {
-                mask_phone(&row.phone)
+                mask_phone(phone)
             },
             language: row.language,
             active: row.active,

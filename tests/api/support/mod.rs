@@ -14,11 +14,21 @@ use sampark::access::KeyRing;
 use sampark::app::{self, State};
 use sampark::platform::clock::Clock;
 use sampark::platform::config::Config;
+use sampark::platform::data_keys::DataKeys;
 use sampark::platform::limits::Rates;
+
+/// The data keys of every test: the world is written by SQL, with phones sealed under them.
+pub const DATA_KEYS: &str = "index CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=
+1 AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=
+";
+
+pub fn data_keys() -> DataKeys {
+    DataKeys::of_text(DATA_KEYS).unwrap()
+}
 
 pub use client::{Answer, Client};
 pub use database::TestDatabase;
-pub use world::{Actor, World};
+pub use world::{Actor, World, phone_of};
 
 /// The instant at which every test begins, unless it moves its clock: 2026-11-23, 12:00 in India.
 pub fn noon() -> DateTime<Utc> {
@@ -88,7 +98,11 @@ impl TestApp {
         };
         config.otp_sender = sampark::platform::config::OtpSender::File(database.scratch_file("otp.jsonl"));
         change(&mut config);
-        let state = State::new(config, &database.url, clock.clone(), keys).unwrap();
+        let data_keys = match &config.data_keys_file {
+            Some(file) => DataKeys::load(file).unwrap(),
+            None => data_keys(),
+        };
+        let state = State::new(config, &database.url, clock.clone(), keys, data_keys).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let shared = state.clone();

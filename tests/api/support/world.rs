@@ -11,10 +11,12 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use sampark::access::Role;
+use sampark::features::workers::phone_index;
+use sampark::platform::data_keys::Place;
 use sampark::platform::ids::{SessionId, WorkerId};
 use uuid::Uuid;
 
-use super::{Client, TestApp, noon};
+use super::{Client, TestApp, data_keys, noon};
 
 /// The units of the world by code, and a connection to make more of it.
 pub struct World {
@@ -145,14 +147,37 @@ impl World {
         let row = self
             .db
             .query_one(
-                "INSERT INTO workers (unit_id, name, phone, created_at, updated_at)
-                 SELECT $1, 'Worker ' || n, '+91' || (9000000000 + n)::text, $2, $2
-                 FROM (SELECT count(*) + 1 AS n FROM workers) AS c RETURNING id",
+                "INSERT INTO workers (unit_id, name, created_at, updated_at)
+                 SELECT $1, 'Worker ' || n, $2, $2 FROM (SELECT count(*) + 1 AS n FROM workers) AS c
+                 RETURNING id, (SELECT count(*) + 1 FROM workers)",
                 &[&self.unit(home), &noon()],
             )
             .await
             .unwrap();
-        row.get(0)
+        let (id, n): (i32, i64) = (row.get(0), row.get(1));
+        self.set_phone(id, &format!("+91{}", 9_000_000_000 + n)).await;
+        id
+    }
+
+    /// Gives a worker a number.
+    pub async fn set_phone(&self, worker_id: i32, phone: &str) {
+        let keys = data_keys();
+        let sealed = keys
+            .seal(&Place::new("workers", "phone_sealed", worker_id), phone.as_bytes())
+            .unwrap();
+        let index = phone_index(&keys, phone);
+        self.db
+            .execute(
+                "UPDATE workers SET phone_sealed = $2, phone_index = $3 WHERE id = $1",
+                &[&worker_id, &sealed, &index],
+            )
+            .await
+            .unwrap();
+    }
+
+    /// The number of a worker.
+    pub async fn phone_of(&self, worker_id: i32) -> String {
+        phone_of(&self.db, worker_id).await
     }
 
     /// A session for a worker on a new device.
@@ -247,4 +272,12 @@ impl World {
             .unwrap();
         id
     }
+}
+
+/// The number of a worker, opened.
+pub async fn phone_of(db: &tokio_postgres::Client, worker_id: i32) -> String {
+    let sql = "SELECT phone_sealed FROM workers WHERE id = $1";
+    let sealed: Vec<u8> = db.query_one(sql, &[&worker_id]).await.unwrap().get(0);
+    let place = Place::new("workers", "phone_sealed", worker_id);
+    String::from_utf8(data_keys().open_sealed(&place, &sealed).unwrap()).unwrap()
 }

@@ -51,9 +51,10 @@ pub async fn request_code(
         (config.otp_per_hour, now - TimeDelta::hours(1)),
         (config.otp_per_day, now - TimeDelta::days(1)),
     ];
+    let data_keys = db.keys().clone();
     let put = db
         .write(&Actor::program(now), async move |tx| {
-            let Some(worker) = queries::lock_by_phone(tx, &phone).await? else {
+            let Some(worker) = queries::lock_by_phone(tx, &data_keys, &phone).await? else {
                 return Ok((false, Record::nothing()));
             };
             let sent = queries::codes_sent(tx, &worker, now - TimeDelta::days(1)).await?;
@@ -153,7 +154,7 @@ impl Desk<'_> {
         now: DateTime<Utc>,
         today: NaiveDate,
     ) -> Result<Option<(RosterRow, Option<ChallengeRow>)>, ApiError> {
-        let grant = grant.clone();
+        let (grant, data_keys) = (grant.clone(), self.db.keys().clone());
         self.db
             .write(&Actor::program(now), async move |tx| {
                 if matches!(
@@ -166,7 +167,7 @@ impl Desk<'_> {
                 {
                     return Err(suspended());
                 }
-                let Some(worker) = queries::lock_by_phone(tx, &grant.phone).await? else {
+                let Some(worker) = queries::lock_by_phone(tx, &data_keys, &grant.phone).await? else {
                     return Ok((None, Record::nothing()));
                 };
                 let challenge = match &grant.proof {

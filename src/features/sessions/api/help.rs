@@ -38,11 +38,11 @@ pub async fn read_out_code(
     db: web::Data<Db>,
     access: web::Data<Access>,
 ) -> Result<Reply, ApiError> {
-    let (actor, id) = (*caller.actor(), *id);
+    let (actor, id, keys) = (*caller.actor(), *id, db.keys().clone());
     let code = rules::new_read_out_code()?;
     let new = new_code(&access, CodeKind::ReadOut, None, actor.worker_id, &code, actor.at);
     db.write(&actor, async move |tx| {
-        let (permit, worker) = permit_to_help(tx, &caller, id).await?;
+        let (permit, worker) = permit_to_help(tx, &keys, &caller, id).await?;
         if !worker.active {
             return Err(ApiError::new(Code::Conflict, "he is not active"));
         }
@@ -75,9 +75,9 @@ pub async fn unlock_worker(
     id: Path<WorkerId>,
     db: web::Data<Db>,
 ) -> Result<HttpResponse, ApiError> {
-    let (actor, id) = (*caller.actor(), *id);
+    let (actor, id, keys) = (*caller.actor(), *id, db.keys().clone());
     db.write(&actor, async move |tx| {
-        let (permit, _) = permit_to_help(tx, &caller, id).await?;
+        let (permit, _) = permit_to_help(tx, &keys, &caller, id).await?;
         let record = if guards::unlock(tx, &permit, id).await? {
             record(&permit, "session.unlock", id, Uuid::nil())
         } else {
@@ -108,9 +108,9 @@ pub async fn reset_second_factor(
     db: web::Data<Db>,
     access: web::Data<Access>,
 ) -> Result<HttpResponse, ApiError> {
-    let (actor, id) = (*caller.actor(), *id);
+    let (actor, id, keys) = (*caller.actor(), *id, db.keys().clone());
     db.write(&actor, async move |tx| {
-        let (permit, _) = permit_to_help(tx, &caller, id).await?;
+        let (permit, _) = permit_to_help(tx, &keys, &caller, id).await?;
         let had = guards::remove_factor(tx, &permit, id).await?;
         let ended = guards::end_all(tx, id, "second_factor_reset", actor.at).await?;
         let record = if had || ended > 0 {
@@ -144,9 +144,9 @@ pub async fn end_worker_sessions(
     db: web::Data<Db>,
     access: web::Data<Access>,
 ) -> Result<HttpResponse, ApiError> {
-    let (actor, id) = (*caller.actor(), *id);
+    let (actor, id, keys) = (*caller.actor(), *id, db.keys().clone());
     db.write(&actor, async move |tx| {
-        let (permit, _) = permit_to_help(tx, &caller, id).await?;
+        let (permit, _) = permit_to_help(tx, &keys, &caller, id).await?;
         let record = if guards::end_all(tx, id, "ended_by_coordinator", actor.at).await? > 0 {
             record(&permit, "session.end_for_worker", id, Uuid::nil())
         } else {

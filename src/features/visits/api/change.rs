@@ -18,6 +18,7 @@ use crate::features::visits::wire::{Flag, VisitPatch, VisitSent, VisitView, Void
 use crate::journal::commitment::Salts;
 use crate::journal::{Entry, Record};
 use crate::platform::body::{Json, Path};
+use crate::platform::data_keys::DataKeys;
 use crate::platform::db::{Db, Tx};
 use crate::platform::error::{ApiError, Code, Problem};
 use crate::platform::ids::{VisitId, WorkerId};
@@ -52,15 +53,15 @@ pub async fn correct_visit(
     db: web::Data<Db>,
 ) -> Result<Reply, ApiError> {
     let (id, patch) = (*id, body.value);
-    let actor = *caller.actor();
+    let (actor, keys) = (*caller.actor(), db.keys().clone());
     let row = db
         .write(&actor, async move |tx| {
-            let old = find_locked(tx, &caller, id).await?;
+            let old = find_locked(tx, &keys, &caller, id).await?;
             if let Some(permit) = own_permit(tx, &caller, &old).await? {
-                return correct(tx, &caller, &permit, old, patch.clone(), &if_match).await;
+                return correct(tx, &keys, &caller, &permit, old, patch.clone(), &if_match).await;
             }
             let permit = seen(permit::<VisitCorrect>(tx, &caller, old.booth_id).await)?;
-            correct(tx, &caller, &permit, old, patch.clone(), &if_match).await
+            correct(tx, &keys, &caller, &permit, old, patch.clone(), &if_match).await
         })
         .await?;
     reply(row)
@@ -91,9 +92,9 @@ pub async fn void_visit(
     db: web::Data<Db>,
 ) -> Result<Reply, ApiError> {
     let (id, reason) = (*id, body.value.reason);
-    let actor = *caller.actor();
+    let (actor, keys) = (*caller.actor(), db.keys().clone());
     db.write_once(&actor, body.idempotency, async move |tx| {
-        let old = find_locked(tx, &caller, id).await?;
+        let old = find_locked(tx, &keys, &caller, id).await?;
         let permit = seen(permit::<VisitVoid>(tx, &caller, old.booth_id).await)?;
         if old.voided_at.is_some() {
             return Ok((reply(old)?, Record::nothing()));
@@ -101,7 +102,7 @@ pub async fn void_visit(
         let mut new = next_version(&old, caller.worker_id(), actor.at)?;
         new.voided_at = Some(actor.at);
         new.void_reason = Some(reason.clone());
-        let record = replace(tx, &permit, &old, &new, "visit.void").await?;
+        let record = replace(tx, &keys, &permit, &old, &new, "visit.void").await?;
         Ok((reply(new)?, record))
     })
     .await
@@ -113,10 +114,15 @@ fn reply(row: VisitRow) -> Result<Reply, ApiError> {
 }
 
 /// The visit if the caller may see it, locked, with the lineages of its state held still.
-async fn find_locked(tx: &mut Tx, caller: &Caller, id: VisitId) -> Result<VisitRow, ApiError> {
-    let found = find(tx, caller, id).await?;
+async fn find_locked(
+    tx: &mut Tx,
+    keys: &DataKeys,
+    caller: &Caller,
+    id: VisitId,
+) -> Result<VisitRow, ApiError> {
+    let found = find(tx, keys, caller, id).await?;
     hold_lineages(tx, &[found.state_id], Hold::Shared).await?;
-    Ok(lock_visit(tx, (found.state_id, found.id)).await?)
+    Ok(lock_visit(tx, keys, (found.state_id, found.id)).await?)
 }
 
 /// Leave to correct one's own visit, where it could still be recorded.
@@ -162,6 +168,7 @@ fn next_version(old: &VisitRow, changed_by: WorkerId, at: DateTime<Utc>) -> Resu
 
 async fn correct<A>(
     tx: &mut Tx,
+    keys: &DataKeys,
     caller: &Caller,
     permit: &Permit<A>,
     old: VisitRow,
@@ -211,18 +218,19 @@ async fn correct<A>(
     new.mock = sent.location.and_then(|position| position.mock);
     new.duration_s = sent.duration_s;
     new.flags = serde_json::to_value(&flags).map_err(ApiError::internal)?;
-    let record = replace(tx, permit, &old, &new, "visit.correct").await?;
+    let record = replace(tx, keys, permit, &old, &new, "visit.correct").await?;
     Ok((new, record))
 }
 
 async fn replace<A>(
     tx: &mut Tx,
+    keys: &DataKeys,
     permit: &Permit<A>,
     old: &VisitRow,
     new: &VisitRow,
     action: &'static str,
 ) -> Result<Record, ApiError> {
-    replace_visit(tx, permit, new).await?;
+    replace_visit(tx, keys, permit, new).await?;
     let tallies = move_counts(tx, old, new).await?;
     let digest = digest_of([new]).ok_or_else(|| ApiError::internal("a new version has no salts"))?;
     let entry = Entry::new(new.state_id, new.booth_id, action, "visit", digest)

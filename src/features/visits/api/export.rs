@@ -132,10 +132,10 @@ fn check(filter: &VisitFilter) -> Result<Format, ApiError> {
 impl Export {
     async fn page(&mut self) -> Result<Vec<u8>, ApiError> {
         let (visible, filter) = (&self.visible, &self.filter);
-        let (started, after) = (self.started, self.after);
+        let (keys, started, after) = (self.db.keys(), self.started, self.after);
         let rows = self
             .db
-            .read_long(async |tx| Ok(list_visits(tx, visible, filter, Some(started), after, PAGE).await?))
+            .read_long(async |tx| Ok(list_visits(tx, keys, visible, filter, Some(started), after, PAGE).await?))
             .await?;
         self.ended = i64::try_from(rows.len()).is_ok_and(|n| n < PAGE);
         self.after = rows.last().map(|row| (row.visited_on, row.id)).or(self.after);

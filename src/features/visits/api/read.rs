@@ -9,6 +9,7 @@ use crate::features::visits::queries::{
 };
 use crate::features::visits::wire::{VersionView, VersionsView, VisitFilter, VisitView};
 use crate::platform::body::{Path, Query};
+use crate::platform::data_keys::DataKeys;
 use crate::platform::db::{Db, Tx};
 use crate::platform::error::{ApiError, Problem};
 use crate::platform::ids::VisitId;
@@ -54,7 +55,7 @@ pub async fn list_visits(
     let rows = db
         .read(async |tx| {
             check_units(tx, &caller, [filter.under, filter.booth_id]).await?;
-            Ok(load_visits(tx, &visible, &filter, None, after, limit + 1).await?)
+            Ok(load_visits(tx, db.keys(), &visible, &filter, None, after, limit + 1).await?)
         })
         .await?;
     Reply::ok(&Page::new(
@@ -78,7 +79,7 @@ pub async fn list_visits(
 )]
 #[get("/v1/visits/{id}")]
 pub async fn get_visit(caller: Caller, id: Path<VisitId>, db: web::Data<Db>) -> Result<Reply, ApiError> {
-    let row = db.read(async |tx| find(tx, &caller, *id).await).await?;
+    let row = db.read(async |tx| find(tx, db.keys(), &caller, *id).await).await?;
     let view = VisitView::from(row);
     Ok(Reply::ok(&view)?.with_version(view.version))
 }
@@ -96,8 +97,8 @@ pub async fn get_visit(caller: Caller, id: Path<VisitId>, db: web::Data<Db>) -> 
 pub async fn list_versions(caller: Caller, id: Path<VisitId>, db: web::Data<Db>) -> Result<Reply, ApiError> {
     let rows = db
         .read(async |tx| {
-            let visit = find(tx, &caller, *id).await?;
-            Ok(load_versions(tx, &visit).await?)
+            let visit = find(tx, db.keys(), &caller, *id).await?;
+            Ok(load_versions(tx, db.keys(), &visit).await?)
         })
         .await?;
     let items = rows.into_iter().map(VersionView::from).collect();
@@ -105,9 +106,14 @@ pub async fn list_versions(caller: Caller, id: Path<VisitId>, db: web::Data<Db>)
 }
 
 /// The visit if the caller may see it.
-pub async fn find(tx: &mut Tx, caller: &Caller, id: VisitId) -> Result<VisitRow, ApiError> {
+pub async fn find(
+    tx: &mut Tx,
+    keys: &DataKeys,
+    caller: &Caller,
+    id: VisitId,
+) -> Result<VisitRow, ApiError> {
     let visible = readable(caller).ok_or_else(ApiError::not_found)?;
-    find_visible(tx, id, &visible)
+    find_visible(tx, keys, id, &visible)
         .await?
         .ok_or_else(ApiError::not_found)
 }

@@ -17,6 +17,7 @@ use crate::features::visits::rules::{self, Times};
 use crate::features::visits::wire::{Review, VisitSent};
 use crate::journal::commitment::Salts;
 use crate::journal::{Actor, Counters, Digest, Entry, Tally};
+use crate::platform::data_keys::DataKeys;
 use crate::platform::db::Tx;
 use crate::platform::error::{ApiError, Code};
 use crate::platform::ids::{CampaignId, HouseholdId, UnitId};
@@ -155,7 +156,7 @@ fn refuse(code: Code, pointer: &str) -> ApiError {
 }
 
 /// Stores the prospects whose ids are free, the first of each id; tells for each whether it was stored.
-pub async fn insert(tx: &mut Tx, prospects: &[Prospect]) -> QueryResult<Vec<bool>> {
+pub async fn insert(tx: &mut Tx, keys: &DataKeys, prospects: &[Prospect]) -> QueryResult<Vec<bool>> {
     let mut first: BTreeMap<VisitKey, usize> = BTreeMap::new();
     for (at, prospect) in prospects.iter().enumerate() {
         first
@@ -170,7 +171,7 @@ pub async fn insert(tx: &mut Tx, prospects: &[Prospect]) -> QueryResult<Vec<bool
         .values()
         .filter_map(|at| Some(&prospects.get(*at)?.row))
         .collect();
-    for key in queries::insert_visits(tx, &rows).await? {
+    for key in queries::insert_visits(tx, keys, &rows).await? {
         if let Some(slot) = first.get(&key).and_then(|at| stored.get_mut(*at)) {
             *slot = true;
         }
@@ -182,21 +183,22 @@ pub async fn insert(tx: &mut Tx, prospects: &[Prospect]) -> QueryResult<Vec<bool
 /// phone only asks what became of it.
 pub async fn settle(
     tx: &mut Tx,
+    keys: &DataKeys,
     items: &[Item],
     booths: &HashMap<UnitId, BoothRow>,
     answers: Vec<Option<Result<Recorded, ApiError>>>,
 ) -> Result<Answers, ApiError> {
     let open = |answer: &Option<Result<Recorded, ApiError>>| !matches!(answer, Some(Ok(_)));
     let key_of = |item: &Item| Some((booths.get(&item.sent.booth_id)?.state_id, item.sent.id));
-    let keys: BTreeSet<VisitKey> = items
+    let names: BTreeSet<VisitKey> = items
         .iter()
         .zip(&answers)
         .filter(|(_, answer)| open(answer))
         .filter_map(|(item, _)| key_of(item))
         .collect();
     let mut stored: HashMap<VisitKey, VisitRow> = HashMap::new();
-    if !keys.is_empty() {
-        for row in queries::find_visits(tx, &keys.into_iter().collect::<Vec<_>>()).await? {
+    if !names.is_empty() {
+        for row in queries::find_visits(tx, keys, &names.into_iter().collect::<Vec<_>>()).await? {
             stored.insert((row.state_id, row.id), row);
         }
     }
@@ -214,7 +216,8 @@ pub async fn settle(
 }
 
 fn same(item: &Item, row: &VisitRow) -> bool {
-    row.sent_digest == item.digest.0 && Some(row.worker_id) == item.actor.worker_id
+    Some(row.worker_id) == item.actor.worker_id
+        && (row.sent_digest == item.digest.0 || row.sent_digest == rules::plain_digest_of(&item.sent).0)
 }
 
 pub fn add_visits(tallies: &mut Vec<Tally>, rows: &[&VisitRow], lineages: &Lineages, nation_id: UnitId) {

@@ -39,11 +39,11 @@ pub async fn create_grant(
     access: web::Data<Access>,
 ) -> Result<Reply, ApiError> {
     let (id, new) = (*id, body.value);
-    let actor = *caller.actor();
+    let (actor, keys) = (*caller.actor(), db.keys().clone());
     let reply = db
         .write_once(&actor, body.idempotency, async move |tx| {
             lock_worker(tx, id).await?;
-            let worker = find_visible(tx, &caller, id).await?;
+            let worker = find_visible(tx, &keys, &caller, id).await?;
             let permit = permit_field::<GrantWrite>(tx, &caller, new.unit_id, "/unit_id").await?;
             check_level(new.role, permit.level())?;
             check_may_give(&caller, &permit, new.role)?;
@@ -79,10 +79,10 @@ pub async fn end_grant(
     access: web::Data<Access>,
 ) -> Result<HttpResponse, ApiError> {
     let (id, grant_id) = *path;
-    let actor = *caller.actor();
+    let (actor, keys) = (*caller.actor(), db.keys().clone());
     db.write(&actor, async move |tx| {
         lock_worker(tx, id).await?;
-        let worker = find_visible(tx, &caller, id).await?;
+        let worker = find_visible(tx, &keys, &caller, id).await?;
         let grants = all_grants(tx, &worker).await?;
         let grant = grants
             .into_iter()

@@ -51,12 +51,12 @@ pub async fn import_workers(
     access: web::Data<Access>,
 ) -> Result<Reply, ApiError> {
     let dry_run = query.0.dry_run;
-    let actor = *caller.actor();
+    let (actor, keys) = (*caller.actor(), db.keys().clone());
     let importer = Importer::caller(caller)?;
     let file = read_file(&request, payload).await?;
     let key = key_for(&request, &file)?;
     let work = async move |tx: &mut Tx| -> Result<(Reply, Record), ApiError> {
-        let (view, record) = import_roster(tx, &importer, &config.phone_prefixes, &file, dry_run).await?;
+        let (view, record) = import_roster(tx, &keys, &importer, &config.phone_prefixes, &file, dry_run).await?;
         Ok((Reply::ok(&view)?, record))
     };
     let reply = if key.is_some() {

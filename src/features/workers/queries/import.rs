@@ -2,14 +2,16 @@ use std::collections::HashMap;
 
 use chrono::NaiveDate;
 use diesel::QueryResult;
-use diesel::sql_types::{Array, Bool, Date, Integer, Jsonb, Nullable, Text, Timestamptz};
+use diesel::sql_types::{Array, Binary, Bool, Date, Integer, Jsonb, Nullable, Text, Timestamptz};
 use diesel_async::RunQueryDsl;
 
+use super::{new_phones, phone_index};
 use super::super::rules::import::{
     HeldGrant, KnownWorker, PlannedChange, PlannedGrant, PlannedWorker, UnitFact,
 };
 use crate::access::Scope;
 use crate::access::actions::WorkerWrite;
+use crate::platform::data_keys::DataKeys;
 use crate::platform::db::Tx;
 use crate::platform::ids::{UnitId, WorkerId};
 use crate::platform::statement::statement;
@@ -58,10 +60,19 @@ pub async fn find_units(
     Ok(units.collect())
 }
 
+fn indexes<'a>(keys: &DataKeys, phones: impl Iterator<Item = &'a str>) -> Vec<Vec<u8>> {
+    phones.map(|phone| phone_index(keys, phone)).collect()
+}
+
 /// Holds the workers with these numbers, in order of id, so that two imports of one file wait for each other.
-pub async fn lock_phones(tx: &mut Tx, _scope: &Scope<WorkerWrite>, phones: &[&str]) -> QueryResult<()> {
-    statement("SELECT id FROM workers WHERE phone = ANY ($1) ORDER BY id FOR UPDATE")
-        .bind::<Array<Text>, _>(phones)
+pub async fn lock_phones(
+    tx: &mut Tx,
+    keys: &DataKeys,
+    _scope: &Scope<WorkerWrite>,
+    phones: &[&str],
+) -> QueryResult<()> {
+    statement("SELECT id FROM workers WHERE phone_index = ANY ($1) ORDER BY id FOR UPDATE")
+        .bind::<Array<Binary>, _>(indexes(keys, phones.iter().copied()))
         .execute(tx)
         .await
         .map(|_| ())
@@ -77,8 +88,8 @@ struct KnownRow {
     state_id: UnitId,
     #[diesel(sql_type = Text)]
     name: String,
-    #[diesel(sql_type = Text)]
-    phone: String,
+    #[diesel(sql_type = Binary)]
+    phone_index: Vec<u8>,
     #[diesel(sql_type = Text)]
     language: String,
     #[diesel(sql_type = Bool)]
@@ -91,13 +102,20 @@ struct KnownRow {
 /// done and said.
 pub async fn find_workers(
     tx: &mut Tx,
+    keys: &DataKeys,
     scope: &Scope<WorkerWrite>,
     phones: &[&str],
     today: NaiveDate,
 ) -> QueryResult<HashMap<String, KnownWorker>> {
+    let indexes = indexes(keys, phones.iter().copied());
+    let asked: HashMap<&[u8], &str> = indexes
+        .iter()
+        .map(Vec::as_slice)
+        .zip(phones.iter().copied())
+        .collect();
     let rows: Vec<KnownRow> = statement(
         "WITH asked AS MATERIALIZED (SELECT $1::date AS today, $2::int[] AS roots)
-         SELECT w.id, w.unit_id, u.state_id, w.name, w.phone, w.language,
+         SELECT w.id, w.unit_id, u.state_id, w.name, w.phone_index, w.language,
              EXISTS (SELECT 1 FROM lineages l WHERE l.unit_id = w.unit_id
                  AND l.valid_from <= a.today AND (l.valid_to IS NULL OR l.valid_to > a.today)
                  AND l.unit_ids && a.roots) AS managed,
@@ -107,14 +125,15 @@ pub async fn find_workers(
                  AND l.valid_from <= a.today AND (l.valid_to IS NULL OR l.valid_to > a.today)
                  WHERE g.worker_id = w.id AND g.ended_at IS NULL), '[]') AS grants
          FROM asked a, workers w JOIN units u ON u.id = w.unit_id
-         WHERE w.phone = ANY ($3)",
+         WHERE w.phone_index = ANY ($3)",
     )
     .bind::<Date, _>(today)
     .bind::<Array<Integer>, _>(scope.roots())
-    .bind::<Array<Text>, _>(phones)
+    .bind::<Array<Binary>, _>(&indexes)
     .load(tx)
     .await?;
-    let workers = rows.into_iter().map(|row| {
+    let workers = rows.into_iter().filter_map(|row| {
+        let phone = asked.get(row.phone_index.as_slice())?;
         let known = KnownWorker {
             id: row.id,
             unit_id: row.unit_id,
@@ -124,7 +143,7 @@ pub async fn find_workers(
             managed: row.managed,
             grants: row.grants.0,
         };
-        (row.phone, known)
+        Some(((*phone).to_owned(), known))
     });
     Ok(workers.collect())
 }
@@ -143,24 +162,29 @@ pub struct TouchedRow {
 /// Puts workers on the roster of units in scope.
 pub async fn add_workers(
     tx: &mut Tx,
+    keys: &DataKeys,
     scope: &Scope<WorkerWrite>,
     new: &[PlannedWorker],
 ) -> QueryResult<Vec<TouchedRow>> {
+    let phones: Vec<&str> = new.iter().map(|worker| worker.phone.as_str()).collect();
+    let phones = new_phones(tx, keys, &phones).await?;
     statement(
         "WITH added AS (
-             INSERT INTO workers (unit_id, name, phone, language, created_at, updated_at)
-             SELECT n.unit_id, n.name, n.phone, n.language, now.at, now.at
-             FROM unnest($1::int[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY
-                      AS n (unit_id, name, phone, language, place),
-                  (SELECT $5::timestamptz AS at) AS now
+             INSERT INTO workers (id, unit_id, name, phone_sealed, phone_index, language, created_at, updated_at)
+             SELECT n.id, n.unit_id, n.name, n.phone_sealed, n.phone_index, n.language, now.at, now.at
+             FROM unnest($1::int[], $2::int[], $3::text[], $4::bytea[], $5::bytea[], $6::text[]) WITH ORDINALITY
+                      AS n (id, unit_id, name, phone_sealed, phone_index, language, place),
+                  (SELECT $7::timestamptz AS at) AS now
              ORDER BY n.place
              RETURNING id, unit_id
          )
          SELECT a.id AS worker_id, a.unit_id, u.state_id FROM added a JOIN units u ON u.id = a.unit_id",
     )
+    .bind::<Array<Integer>, _>(phones.iter().map(|(id, _, _)| *id).collect::<Vec<_>>())
     .bind::<Array<Integer>, _>(new.iter().map(|worker| worker.unit_id).collect::<Vec<_>>())
     .bind::<Array<Text>, _>(new.iter().map(|worker| worker.name.as_str()).collect::<Vec<_>>())
-    .bind::<Array<Text>, _>(new.iter().map(|worker| worker.phone.as_str()).collect::<Vec<_>>())
+    .bind::<Array<Binary>, _>(phones.iter().map(|(_, sealed, _)| sealed).collect::<Vec<_>>())
+    .bind::<Array<Binary>, _>(phones.iter().map(|(_, _, index)| index).collect::<Vec<_>>())
     .bind::<Array<Text>, _>(
         new.iter()
             .map(|worker| worker.language.as_str())
@@ -194,6 +218,7 @@ pub async fn change_workers(
 /// Gives roles at units in scope to workers by their numbers.
 pub async fn add_grants(
     tx: &mut Tx,
+    keys: &DataKeys,
     scope: &Scope<WorkerWrite>,
     grants: &[PlannedGrant],
 ) -> QueryResult<Vec<TouchedRow>> {
@@ -201,21 +226,16 @@ pub async fn add_grants(
         "WITH added AS (
              INSERT INTO grants (worker_id, role, unit_id, valid_from, given_by, created_at)
              SELECT w.id, n.role, n.unit_id, n.valid_from, actor.given_by, actor.at
-             FROM unnest($1::text[], $2::text[], $3::int[], $4::date[]) WITH ORDINALITY
-                      AS n (phone, role, unit_id, valid_from, place)
-             JOIN workers w ON w.phone = n.phone,
+             FROM unnest($1::bytea[], $2::text[], $3::int[], $4::date[]) WITH ORDINALITY
+                      AS n (phone_index, role, unit_id, valid_from, place)
+             JOIN workers w ON w.phone_index = n.phone_index,
                   (SELECT $5::int AS given_by, $6::timestamptz AS at) AS actor
              ORDER BY n.place
              RETURNING worker_id, unit_id
          )
          SELECT a.worker_id, a.unit_id, u.state_id FROM added a JOIN units u ON u.id = a.unit_id",
     )
-    .bind::<Array<Text>, _>(
-        grants
-            .iter()
-            .map(|grant| grant.phone.as_str())
-            .collect::<Vec<_>>(),
-    )
+    .bind::<Array<Binary>, _>(indexes(keys, grants.iter().map(|grant| grant.phone.as_str())))
     .bind::<Array<Text>, _>(grants.iter().map(|grant| grant.role.as_str()).collect::<Vec<_>>())
     .bind::<Array<Integer>, _>(grants.iter().map(|grant| grant.unit_id).collect::<Vec<_>>())
     .bind::<Array<Date>, _>(grants.iter().map(|grant| grant.valid_from).collect::<Vec<_>>())
