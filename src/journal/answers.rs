@@ -67,12 +67,7 @@ fn answer_place(worker_id: WorkerId, key: &str) -> Place {
 }
 
 /// What was kept before answers were sealed is JSON, or nothing.
-fn open_answer(
-    keys: &DataKeys,
-    worker_id: WorkerId,
-    key: &str,
-    kept: Vec<u8>,
-) -> Result<Vec<u8>, ApiError> {
+fn open_answer(keys: &DataKeys, worker_id: WorkerId, key: &str, kept: Vec<u8>) -> Result<Vec<u8>, ApiError> {
     match version_of(&kept) {
         Some(_) => keys
             .open_sealed(&answer_place(worker_id, key), &kept)

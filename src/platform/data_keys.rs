@@ -35,7 +35,9 @@ const FILE: &str = "keys/data.keys";
 /// Why something could not be sealed or opened. Tells nothing of what it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
-    #[error("it was sealed by data key {0}, which is not in the file: is SAMPARK_DATA_KEYS_FILE the right one?")]
+    #[error(
+        "it was sealed by data key {0}, which is not in the file: is SAMPARK_DATA_KEYS_FILE the right one?"
+    )]
     UnknownKey(u16),
     #[error("it was not sealed for this row by the data key that it names, or was changed since")]
     Broken,
@@ -466,7 +468,11 @@ mod tests {
         assert_eq!(keys.drop_unused(&[1]).unwrap(), Vec::<u16>::new());
         assert_eq!(keys.drop_unused(&[2]).unwrap(), [1]);
         assert_eq!(keys.open_sealed(&place, &old), Err(SealError::UnknownKey(1)));
-        assert_eq!(keys.index("a", b"b"), beside.index("a", b"b"), "the index key stays");
+        assert_eq!(
+            keys.index("a", b"b"),
+            beside.index("a", b"b"),
+            "the index key stays"
+        );
         use std::os::unix::fs::PermissionsExt;
         let mode = std::fs::metadata(keys.file().unwrap())
             .unwrap()

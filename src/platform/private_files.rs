@@ -57,7 +57,10 @@ fn beside(file: &Path) -> Result<PathBuf> {
     use std::os::unix::fs::DirBuilderExt;
     let name = file.file_name().and_then(|name| name.to_str());
     let (Some(directory), Some(name)) = (file.parent(), name) else {
-        return Err(Error::other(format!("{}: not the name of a file", file.display())));
+        return Err(Error::other(format!(
+            "{}: not the name of a file",
+            file.display()
+        )));
     };
     fs::DirBuilder::new()
         .recursive(true)

@@ -12,7 +12,8 @@ use crate::visits::visit;
 
 /// The whole database as text.
 async fn dump(db: &tokio_postgres::Client) -> String {
-    let sql = "SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1";
+    let sql =
+        "SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1";
     let mut text = String::new();
     for row in db.query(sql, &[]).await.unwrap() {
         let table: String = row.get(0);
@@ -62,10 +63,7 @@ async fn phones_and_notes_lie_sealed_in_every_version_and_read_back_whole() {
     // A void under an Idempotency-Key: the answer that is kept holds the note too.
     let key = coordinator.client.header("Idempotency-Key", "void-1");
     let void = json!({"reason": "Entered for the wrong door"});
-    let first = key
-        .post(&format!("{path}/void"), void.clone())
-        .await
-        .expect(200);
+    let first = key.post(&format!("{path}/void"), void.clone()).await.expect(200);
     let again = key.post(&format!("{path}/void"), void).await.expect(200);
     assert_eq!(first.body, again.body);
     assert_eq!(again.json["note"], "Canal is dry");
@@ -104,7 +102,8 @@ async fn what_is_sealed_for_one_row_is_not_read_in_another() {
     let world = World::build(&app).await;
     let one = world.actor(&app, Role::BoothWorker, "S1-B1").await;
     let other = world.actor(&app, Role::BoothWorker, "S1-B1").await;
-    let sql = "UPDATE workers SET phone_sealed = (SELECT phone_sealed FROM workers WHERE id = $1) WHERE id = $2";
+    let sql =
+        "UPDATE workers SET phone_sealed = (SELECT phone_sealed FROM workers WHERE id = $1) WHERE id = $2";
     world
         .db
         .execute(sql, &[&one.worker_id, &other.worker_id])

@@ -23,8 +23,8 @@ mod rules;
 mod wire;
 
 pub use commitment::{VisitPart, erase_part, erased_parts};
-pub use recorder::Recorder;
 pub use queries::sealing::{reseal_notes, reseal_old_notes, seal_waiting};
+pub use recorder::Recorder;
 pub use wire::VisitSent;
 
 /// The routes.

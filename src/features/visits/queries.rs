@@ -173,11 +173,7 @@ const INSERT: &str = "
     RETURNING state_id, id";
 
 /// Stores the visits whose ids are free; returns which those were.
-pub async fn insert_visits(
-    tx: &mut Tx,
-    keys: &DataKeys,
-    rows: &[&VisitRow],
-) -> QueryResult<Vec<VisitKey>> {
+pub async fn insert_visits(tx: &mut Tx, keys: &DataKeys, rows: &[&VisitRow]) -> QueryResult<Vec<VisitKey>> {
     let notes = rows
         .iter()
         .map(|row| seal_note(keys, row))
@@ -220,11 +216,7 @@ pub async fn insert_visits(
 }
 
 /// The stored visits of these names, for the program's own comparison; what of them is shown is the caller's affair.
-pub async fn find_visits(
-    tx: &mut Tx,
-    keys: &DataKeys,
-    names: &[VisitKey],
-) -> QueryResult<Vec<VisitRow>> {
+pub async fn find_visits(tx: &mut Tx, keys: &DataKeys, names: &[VisitKey]) -> QueryResult<Vec<VisitRow>> {
     let rows = statement(
         "SELECT v.*, NULL::text AS note FROM unnest($1::int[], $2::uuid[]) AS k (state_id, id)
          JOIN visits v ON v.state_id = k.state_id AND v.id = k.id",
@@ -486,11 +478,7 @@ pub async fn replace_visit<A>(
 }
 
 /// Versions of a visible visit, oldest first.
-pub async fn list_versions(
-    tx: &mut Tx,
-    keys: &DataKeys,
-    visit: &VisitRow,
-) -> QueryResult<Vec<VisitRow>> {
+pub async fn list_versions(tx: &mut Tx, keys: &DataKeys, visit: &VisitRow) -> QueryResult<Vec<VisitRow>> {
     let rows = statement(
         "SELECT (jsonb_populate_record(NULL::visits, content)).*, NULL::text AS note FROM visit_versions
          WHERE state_id = $1 AND visit_id = $2 ORDER BY version",

@@ -111,7 +111,9 @@ pub async fn create_worker(
 )]
 #[get("/v1/workers/{id}")]
 pub async fn get_worker(caller: Caller, id: Path<WorkerId>, db: web::Data<Db>) -> Result<Reply, ApiError> {
-    let view = db.read(async |tx| find_visible(tx, db.keys(), &caller, *id).await).await?;
+    let view = db
+        .read(async |tx| find_visible(tx, db.keys(), &caller, *id).await)
+        .await?;
     Ok(Reply::ok(&view)?.with_version(view.version))
 }
 
@@ -252,7 +254,9 @@ pub async fn permit_to_help(
 async fn check_phone_free(
     tx: &mut Tx,
     keys: &DataKeys,
-    caller: &Caller, phone: &str) -> Result<(), ApiError> {
+    caller: &Caller,
+    phone: &str,
+) -> Result<(), ApiError> {
     let Some(owner) = find_by_phone(tx, keys, phone).await? else {
         return Ok(());
     };

@@ -163,7 +163,10 @@ impl World {
     pub async fn set_phone(&self, worker_id: i32, phone: &str) {
         let keys = data_keys();
         let sealed = keys
-            .seal(&Place::new("workers", "phone_sealed", worker_id), phone.as_bytes())
+            .seal(
+                &Place::new("workers", "phone_sealed", worker_id),
+                phone.as_bytes(),
+            )
             .unwrap();
         let index = phone_index(&keys, phone);
         self.db

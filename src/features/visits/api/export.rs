@@ -135,7 +135,9 @@ impl Export {
         let (keys, started, after) = (self.db.keys(), self.started, self.after);
         let rows = self
             .db
-            .read_long(async |tx| Ok(list_visits(tx, keys, visible, filter, Some(started), after, PAGE).await?))
+            .read_long(async |tx| {
+                Ok(list_visits(tx, keys, visible, filter, Some(started), after, PAGE).await?)
+            })
             .await?;
         self.ended = i64::try_from(rows.len()).is_ok_and(|n| n < PAGE);
         self.after = rows.last().map(|row| (row.visited_on, row.id)).or(self.after);

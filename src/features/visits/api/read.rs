@@ -79,7 +79,9 @@ pub async fn list_visits(
 )]
 #[get("/v1/visits/{id}")]
 pub async fn get_visit(caller: Caller, id: Path<VisitId>, db: web::Data<Db>) -> Result<Reply, ApiError> {
-    let row = db.read(async |tx| find(tx, db.keys(), &caller, *id).await).await?;
+    let row = db
+        .read(async |tx| find(tx, db.keys(), &caller, *id).await)
+        .await?;
     let view = VisitView::from(row);
     Ok(Reply::ok(&view)?.with_version(view.version))
 }
@@ -106,12 +108,7 @@ pub async fn list_versions(caller: Caller, id: Path<VisitId>, db: web::Data<Db>)
 }
 
 /// The visit if the caller may see it.
-pub async fn find(
-    tx: &mut Tx,
-    keys: &DataKeys,
-    caller: &Caller,
-    id: VisitId,
-) -> Result<VisitRow, ApiError> {
+pub async fn find(tx: &mut Tx, keys: &DataKeys, caller: &Caller, id: VisitId) -> Result<VisitRow, ApiError> {
     let visible = readable(caller).ok_or_else(ApiError::not_found)?;
     find_visible(tx, keys, id, &visible)
         .await?

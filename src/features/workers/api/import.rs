@@ -56,7 +56,8 @@ pub async fn import_workers(
     let file = read_file(&request, payload).await?;
     let key = key_for(&request, &file)?;
     let work = async move |tx: &mut Tx| -> Result<(Reply, Record), ApiError> {
-        let (view, record) = import_roster(tx, &keys, &importer, &config.phone_prefixes, &file, dry_run).await?;
+        let (view, record) =
+            import_roster(tx, &keys, &importer, &config.phone_prefixes, &file, dry_run).await?;
         Ok((Reply::ok(&view)?, record))
     };
     let reply = if key.is_some() {

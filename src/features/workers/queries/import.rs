@@ -5,10 +5,10 @@ use diesel::QueryResult;
 use diesel::sql_types::{Array, Binary, Bool, Date, Integer, Jsonb, Nullable, Text, Timestamptz};
 use diesel_async::RunQueryDsl;
 
-use super::{new_phones, phone_index};
 use super::super::rules::import::{
     HeldGrant, KnownWorker, PlannedChange, PlannedGrant, PlannedWorker, UnitFact,
 };
+use super::{new_phones, phone_index};
 use crate::access::Scope;
 use crate::access::actions::WorkerWrite;
 use crate::platform::data_keys::DataKeys;
