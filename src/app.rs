@@ -19,6 +19,7 @@ use self::edge::InFlight;
 use crate::access::{Access, KeyRing, Watch};
 use crate::docs;
 use crate::features;
+use crate::features::feed::Followers;
 use crate::features::privacy;
 use crate::features::sessions::{self, Outbox, Sender};
 use crate::features::visits::Recorder;
@@ -47,6 +48,7 @@ pub struct State {
     pub outbox: Outbox,
     pub limits: Limits,
     pub in_flight: InFlight,
+    pub followers: Followers,
 }
 
 impl State {
@@ -66,6 +68,7 @@ impl State {
         let access = Access::new(db.clone(), clock.clone(), Arc::new(keys));
         let recorder = Recorder::start(&db, &clock);
         let limits = Limits::new(config.rates, &clock);
+        let followers = Followers::new(&db);
         Ok(Self {
             config: Arc::new(config),
             db,
@@ -76,6 +79,7 @@ impl State {
             outbox: Outbox::default(),
             limits,
             in_flight: InFlight::default(),
+            followers,
         })
     }
 }
@@ -189,6 +193,7 @@ pub fn build(
         .app_data(web::Data::new(state.access))
         .app_data(web::Data::new(state.metrics))
         .app_data(web::Data::new(state.recorder))
+        .app_data(web::Data::new(state.followers))
         .into_utoipa_app()
         .configure(features::routes)
         .into_app()
@@ -207,6 +212,7 @@ fn cors(config: &Config) -> Cors {
             "if-match",
             "if-none-match",
             "idempotency-key",
+            "last-event-id",
             "x-request-id",
         ])
         .expose_headers([
@@ -246,6 +252,7 @@ pub struct Running {
     pub poster: Poster,
     pub watch: Watch,
     pub sender: Sender,
+    pub followers: Followers,
 }
 
 /// Migrates, seals what is not sealed yet, starts the background tasks and serves on a listener.
@@ -278,6 +285,7 @@ pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiE
         poster,
         watch,
         sender,
+        followers: state.followers.clone(),
     })
 }
 
@@ -291,6 +299,8 @@ impl Running {
         let server = actix_web::rt::spawn(self.server);
         stop.await;
         tracing::info!("stopping: requests in flight are finished, new ones refused");
+        // Whoever waits for news is answered now.
+        self.followers.tail.close();
         handle.stop(true).await;
         let done = server.await.map_err(std::io::Error::other)?;
         self.sender.stop().await;

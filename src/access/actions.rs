@@ -72,6 +72,8 @@ actions! {
     TotalsRead "totals.read"
     /// Recount totals.
     TotalsCheck "totals.check"
+    /// Follow what happens.
+    FeedRead "feed.read"
     /// See services.
     ServiceRead "service.read"
     /// Register services, change and end them.
@@ -94,7 +96,7 @@ impl ActionName {
     pub const fn is_for_services(self) -> bool {
         matches!(
             self,
-            Self::UnitRead | Self::CampaignRead | Self::TotalsRead | Self::ElectionRead
+            Self::UnitRead | Self::CampaignRead | Self::TotalsRead | Self::ElectionRead | Self::FeedRead
         )
     }
 }

@@ -11,6 +11,7 @@ use actix_web::http::header;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use chrono::NaiveDate;
 use quick_cache::sync::Cache;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::actions::ActionName;
 use super::keyring::KeyRing;
@@ -356,6 +357,56 @@ impl FromRequest for Reader {
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
         let caller = caller_of(request, &[Audience::People, Audience::Services]);
         Box::pin(async move { caller.await.map(Self) })
+    }
+}
+
+/// A worker or a service who follows what happens for a while.
+#[derive(Debug)]
+pub struct Follower {
+    pub caller: Caller,
+    pub ticket: Ticket,
+}
+
+/// What a follower came with: his token, to be looked at again while he follows.
+pub struct Ticket {
+    access: web::Data<Access>,
+    token: SecretString,
+}
+
+impl std::fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ticket").finish_non_exhaustive()
+    }
+}
+
+impl Ticket {
+    /// The follower as he is now.
+    ///
+    /// # Errors
+    /// 401 once his token has run out or his session ended.
+    pub async fn caller(&self) -> Result<Caller, ApiError> {
+        let accepted = [Audience::People, Audience::Services];
+        self.access.recognise(self.token.expose_secret(), &accepted).await
+    }
+}
+
+impl FromRequest for Follower {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
+        let caller = caller_of(request, &[Audience::People, Audience::Services]);
+        let access = request.app_data::<web::Data<Access>>().cloned();
+        let token = bearer_token(request);
+        Box::pin(async move {
+            let caller = caller.await?;
+            let access = access.ok_or_else(|| ApiError::internal("the application has no Access"))?;
+            let token = SecretString::from(token?);
+            Ok(Self {
+                caller,
+                ticket: Ticket { access, token },
+            })
+        })
     }
 }
 

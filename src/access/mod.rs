@@ -21,7 +21,7 @@ pub mod roles;
 pub mod tokens;
 mod watch;
 
-pub use caller::{Access, Caller, Reader};
+pub use caller::{Access, Caller, Follower, Reader, Ticket};
 pub use keyring::KeyRing;
 pub use live::Strength;
 pub use policy::{Permit, Scope};

@@ -54,6 +54,7 @@ const COORDINATION: &[ActionName] = &[
     TotalsCheck,
     ElectionRead,
     TargetSetRead,
+    FeedRead,
 ];
 
 /// What who only looks may do.
@@ -69,6 +70,7 @@ const READING: &[ActionName] = &[
     TotalsCheck,
     ElectionRead,
     TargetSetRead,
+    FeedRead,
 ];
 
 /// What who answers for a seat may do: read everything under it, and direct the work there.
@@ -85,6 +87,7 @@ const SEAT: &[ActionName] = &[
     ElectionRead,
     TargetSetRead,
     TargetSetWrite,
+    FeedRead,
 ];
 
 /// Everything.
@@ -115,6 +118,7 @@ const ALL: &[ActionName] = &[
     ElectionWrite,
     TargetSetRead,
     TargetSetWrite,
+    FeedRead,
 ];
 
 impl Role {

@@ -29,9 +29,16 @@ static REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
 static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// Requests under way in this process.
+/// The longest that a request may take that waits for news.
+const WAITING_DEADLINE: Duration = Duration::from_secs(45);
+
+/// Requests under way in this process. Those that wait for news are counted apart, so that they take no place from the
+/// others, nor the others from them.
 #[derive(Clone, Debug, Default)]
-pub struct InFlight(Arc<AtomicUsize>);
+pub struct InFlight {
+    requests: Arc<AtomicUsize>,
+    waiting: Arc<AtomicUsize>,
+}
 
 /// Counts a request for as long as it lives.
 struct Place(Arc<AtomicUsize>);
@@ -40,12 +47,13 @@ impl InFlight {
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.requests.load(Ordering::Relaxed)
     }
 
-    fn enter(&self, most: usize) -> Option<Place> {
-        let place = Place(self.0.clone());
-        (self.0.fetch_add(1, Ordering::Relaxed) < most).then_some(place)
+    fn enter(&self, waits: bool, most: usize) -> Option<Place> {
+        let counter = if waits { &self.waiting } else { &self.requests };
+        let place = Place(counter.clone());
+        (counter.fetch_add(1, Ordering::Relaxed) < most).then_some(place)
     }
 }
 
@@ -129,7 +137,8 @@ pub async fn admit(
     if ["/healthz", "/readyz", "/metrics"].contains(&path) {
         return next.call(request).await;
     }
-    let Some(_place) = in_flight.enter(config.max_in_flight) else {
+    let waits = path.starts_with("/v1/feed");
+    let Some(_place) = in_flight.enter(waits, config.max_in_flight) else {
         return Err(
             ApiError::new(Code::Unavailable, "too many requests are under way")
                 .with_retry_after(1)
@@ -149,7 +158,8 @@ pub async fn admit(
     if unbounded {
         return next.call(request).await;
     }
-    match tokio::time::timeout(DEADLINE, next.call(request)).await {
+    let deadline = if waits { WAITING_DEADLINE } else { DEADLINE };
+    match tokio::time::timeout(deadline, next.call(request)).await {
         Ok(answer) => answer,
         // A write goes on as a task of its own; its resend is answered as any resend.
         Err(late) => Err(ApiError::unavailable("the request took too long", late).into()),

@@ -8,6 +8,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 pub mod campaigns;
 pub mod elections;
+pub mod feed;
 pub mod health;
 pub mod households;
 pub mod privacy;
@@ -32,6 +33,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     households::routes(config);
     visits::routes(config);
     totals::routes(config);
+    feed::routes(config);
 }
 
 /// The head of the OpenAPI document; the paths come from the handlers.

@@ -7,6 +7,7 @@
 //! * [`tally`]: the change to the counts, one row per booth, campaign and day.
 //! * [`poster`]: numbers the entries and adds the tallies to the totals, in one transaction per state.
 //! * [`read`]: reads what is posted by number, within a scope, from a cursor on.
+//! * [`tail`]: waits until the journal grows, whichever process posts.
 //!
 //! Invariants: an entry and its tallies are committed with what they tell of; a number once seen is final and none
 //! below it appears later; what a unit has = `totals` + `tally_inbox`, in one snapshot.
@@ -17,6 +18,7 @@ pub mod entry;
 pub mod leaf;
 pub mod poster;
 pub mod read;
+pub mod tail;
 pub mod tally;
 pub mod write;
 

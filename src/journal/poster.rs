@@ -229,6 +229,9 @@ pub async fn post_state(db: &Db, state_id: UnitId) -> Result<i64, ApiError> {
     let mut transaction = db.begin(Mode::LongWrite).await?;
     let posted = post_in(transaction.tx(), state_id).await?;
     transaction.commit().await?;
+    if posted > 0 {
+        db.tell_posting();
+    }
     Ok(posted)
 }
 

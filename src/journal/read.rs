@@ -25,6 +25,10 @@ use crate::platform::statement::statement;
 const SCAN: usize = 4_000;
 /// Of these, at least so many in each state, however many states there are.
 const SCAN_AT_LEAST: usize = 100;
+/// Units looked up for them, since an import's entry names thousands.
+const UNITS: usize = 50_000;
+/// Subjects that the entries of one page name together, unless a single one names more.
+const SUBJECTS: i64 = 2_000;
 /// Journals that a cursor may name; there are some 37.
 const MOST_JOURNALS: usize = 1_000;
 
@@ -46,7 +50,7 @@ impl Cursor {
     }
 
     /// Goes on to this number, never back.
-    fn advance(&mut self, state_id: UnitId, number: i64) {
+    pub fn advance(&mut self, state_id: UnitId, number: i64) {
         if number > self.position(state_id) {
             self.0.insert(state_id, number);
         }
@@ -83,9 +87,9 @@ impl Cursor {
 
 /// Whose entries are looked for.
 ///
-/// An entry is seen if its unit has one of the roots in its lineage today. What was done to a unit itself (moved, above
-/// all) is seen by whoever has, had or will have it below him, so that who loses a booth learns of it. What was done to a
-/// campaign is seen in all units below it as well, where it runs.
+/// An entry is seen if one of its units has one of the roots in its lineage today. What was done to a unit itself (moved,
+/// above all) is seen by whoever has, had or will have it below him, so that who loses a booth learns of it. What was done
+/// to a campaign is seen wherever it runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
     /// The units at the top of a `Scope`.
@@ -119,6 +123,8 @@ pub struct PostedEntry {
     pub number: i64,
     #[diesel(sql_type = Integer)]
     pub unit_id: UnitId,
+    #[diesel(sql_type = Array<Integer>)]
+    pub unit_ids: Vec<UnitId>,
     #[diesel(sql_type = Nullable<Integer>)]
     pub actor_id: Option<WorkerId>,
     #[diesel(sql_type = Nullable<SqlUuid>)]
@@ -168,8 +174,11 @@ struct Scanned {
     first: i64,
     #[diesel(sql_type = BigInt)]
     last: i64,
+    /// Numbers of the entries that the reader may see, and how many subjects each names.
     #[diesel(sql_type = Array<BigInt>)]
     seen: Vec<i64>,
+    #[diesel(sql_type = Array<BigInt>)]
+    weights: Vec<i64>,
 }
 
 /// The journals in which something under the roots may appear: those of their states, and the nation's.
@@ -179,12 +188,12 @@ struct Scanned {
 pub async fn heads(tx: &mut Tx, roots: &[UnitId]) -> QueryResult<Vec<Head>> {
     statement(
         "WITH roots AS (SELECT id, level, state_id FROM units WHERE id = ANY ($1))
-         SELECT h.state_id, h.size,
-                EXISTS (SELECT 1 FROM roots r WHERE r.level = 'nation' OR r.id = h.state_id) AS whole
-         FROM journal_heads h JOIN units u ON u.id = h.state_id
-         WHERE u.level = 'nation'
-            OR EXISTS (SELECT 1 FROM roots r WHERE r.level = 'nation' OR r.state_id = h.state_id)
-         ORDER BY h.state_id",
+         SELECT u.id AS state_id, coalesce(h.size, 0) AS size,
+                EXISTS (SELECT 1 FROM roots r WHERE r.level = 'nation' OR r.id = u.id) AS whole
+         FROM units u LEFT JOIN journal_heads h ON h.state_id = u.id
+         WHERE u.level = 'nation' OR (u.level = 'state' AND EXISTS (
+             SELECT 1 FROM roots r WHERE r.level = 'nation' OR r.state_id = u.id))
+         ORDER BY u.id",
     )
     .bind::<Array<Integer>, _>(roots)
     .load(tx)
@@ -209,21 +218,31 @@ const SCAN_JOURNALS: &str = "
         SELECT coalesce(array_agg(DISTINCT u.id), '{}') AS ids FROM f, lineages l, unnest(l.unit_ids) AS u (id)
         WHERE l.unit_id = ANY (f.roots) AND l.valid_from <= f.today AND (l.valid_to IS NULL OR l.valid_to > f.today)
     ), scanned AS (
-        SELECT s.state_id, s.whole, j.number, j.unit_id, j.subject, j.action
+        SELECT s.state_id, s.whole, j.*
         FROM unnest($5::int[], $6::bigint[], $7::bool[]) AS s (state_id, after, whole)
         CROSS JOIN LATERAL (
-            SELECT * FROM journal j WHERE j.state_id = s.state_id AND j.number > s.after ORDER BY j.number LIMIT $8
+            SELECT n.number, n.unit_ids, n.subject, n.action,
+                   cardinality(n.subject_ids) + cardinality(n.subject_uuids) AS weight,
+                   sum(cardinality(n.unit_ids)) OVER (ORDER BY n.number) - cardinality(n.unit_ids) AS units_before
+            FROM (SELECT * FROM journal j WHERE j.state_id = s.state_id AND j.number > s.after
+                  ORDER BY j.number LIMIT $8) n
         ) j
-    )
-    SELECT s.state_id, min(s.number) AS first, max(s.number) AS last,
-           coalesce(array_agg(s.number ORDER BY s.number) FILTER (WHERE
-               (cardinality(f.subjects) = 0 OR s.subject = ANY (f.subjects))
+        WHERE j.units_before < $9
+    ), judged AS (
+        SELECT s.*, (cardinality(f.subjects) = 0 OR s.subject = ANY (f.subjects))
                AND (cardinality(f.actions) = 0 OR s.action = ANY (f.actions))
-               AND (s.whole OR (s.subject = 'campaign' AND s.unit_id = ANY (above.ids)) OR EXISTS (
-                   SELECT 1 FROM lineages l WHERE l.unit_id = s.unit_id AND l.unit_ids && f.roots
-                     AND (s.subject = 'unit' OR (l.valid_from <= f.today AND (l.valid_to IS NULL OR l.valid_to > f.today)))))
-           ), '{}') AS seen
-    FROM scanned s, f, above GROUP BY s.state_id ORDER BY s.state_id";
+               AND (s.whole OR EXISTS (
+                   SELECT 1 FROM lineages l WHERE l.unit_id = ANY (s.unit_ids) AND l.unit_ids && f.roots
+                     AND (s.subject = 'unit' OR (l.valid_from <= f.today AND (l.valid_to IS NULL OR l.valid_to > f.today))))
+               OR (s.subject = 'campaign' AND (s.unit_ids && above.ids OR EXISTS (
+                   SELECT 1 FROM lineages l WHERE l.unit_ids && s.unit_ids AND l.unit_ids && f.roots
+                     AND l.valid_from <= f.today AND (l.valid_to IS NULL OR l.valid_to > f.today))))) AS seen
+        FROM scanned s, f, above
+    )
+    SELECT state_id, min(number) AS first, max(number) AS last,
+           coalesce(array_agg(number ORDER BY number) FILTER (WHERE seen), '{}') AS seen,
+           coalesce(array_agg(weight::bigint ORDER BY number) FILTER (WHERE seen), '{}') AS weights
+    FROM judged GROUP BY state_id ORDER BY state_id";
 
 /// At most `limit` entries after the cursor. Fewer, even none, do not mean that there are no more: see [`Entries::more`].
 ///
@@ -243,7 +262,8 @@ pub async fn entries_after(
         .iter()
         .filter(|head| head.size > after.position(head.state_id))
         .collect();
-    let scan = (SCAN / behind.len().max(1)).max(SCAN_AT_LEAST);
+    let share = |whole: usize| whole / behind.len().max(1);
+    let bound = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
     let scanned: Vec<Scanned> = statement(SCAN_JOURNALS)
         .bind::<Array<Integer>, _>(wanted.roots)
         .bind::<Date, _>(wanted.today)
@@ -257,7 +277,8 @@ pub async fn entries_after(
                 .collect::<Vec<_>>(),
         )
         .bind::<Array<Bool>, _>(behind.iter().map(|head| head.whole).collect::<Vec<_>>())
-        .bind::<BigInt, _>(i64::try_from(scan).unwrap_or(i64::MAX))
+        .bind::<BigInt, _>(bound(share(SCAN).max(SCAN_AT_LEAST)))
+        .bind::<BigInt, _>(bound(share(UNITS)))
         .load(tx)
         .await?;
     // Numbers have no holes, so the one after the cursor's is there unless the journal was pruned.
@@ -286,33 +307,42 @@ fn too_old() -> ApiError {
 /// Takes at most `limit` numbers, the first of each journal, then the second of each, so that a busy state does not hold up
 /// the others; and says where to go on: before the first that was left, or behind all that was looked at.
 fn take(scanned: &[Scanned], after: &Cursor, limit: usize) -> (Vec<(UnitId, i64)>, Cursor) {
-    let mut turns: Vec<(usize, UnitId, i64)> = scanned
+    let mut turns: Vec<(usize, UnitId, i64, i64)> = scanned
         .iter()
         .flat_map(|journal| {
-            let numbers = journal.seen.iter().enumerate();
-            numbers.map(|(turn, number)| (turn, journal.state_id, *number))
+            let numbers = journal.seen.iter().zip(&journal.weights).enumerate();
+            numbers.map(|(turn, (number, weight))| (turn, journal.state_id, *number, *weight))
         })
         .collect();
     turns.sort_unstable();
-    let left = turns.split_off(turns.len().min(limit));
+    let mut weight = 0_i64;
+    let fit = turns
+        .iter()
+        .enumerate()
+        .take_while(|(n, turn)| {
+            weight = weight.saturating_add(turn.3);
+            *n < limit && (*n == 0 || weight <= SUBJECTS)
+        })
+        .count();
+    let left = turns.split_off(fit);
     let mut next = after.clone();
     for journal in scanned {
-        let first_left = left.iter().find(|(_, state, _)| *state == journal.state_id);
+        let first_left = left.iter().find(|(_, state, ..)| *state == journal.state_id);
         next.advance(
             journal.state_id,
-            first_left.map_or(journal.last, |(_, _, number)| number.saturating_sub(1)),
+            first_left.map_or(journal.last, |(_, _, number, _)| number.saturating_sub(1)),
         );
     }
     let taken = turns
         .into_iter()
-        .map(|(_, state, number)| (state, number))
+        .map(|(_, state, number, _)| (state, number))
         .collect();
     (taken, next)
 }
 
 async fn load(tx: &mut Tx, numbers: &[(UnitId, i64)]) -> QueryResult<Vec<PostedEntry>> {
     statement(
-        "SELECT j.state_id, j.number, j.unit_id, j.actor_id, j.device_id, j.action, j.subject, j.subject_ids,
+        "SELECT j.state_id, j.number, j.unit_id, j.unit_ids, j.actor_id, j.device_id, j.action, j.subject, j.subject_ids,
                 j.subject_uuids, j.at
          FROM unnest($1::int[], $2::bigint[]) WITH ORDINALITY AS t (state_id, number, n)
          JOIN journal j ON j.state_id = t.state_id AND j.number = t.number
@@ -362,15 +392,18 @@ mod tests {
                 .skip(start)
                 .take(most)
                 .collect();
+            let seen: Vec<i64> = looked_at
+                .iter()
+                .filter(|(_, visible)| *visible)
+                .map(|(number, _)| *number)
+                .collect();
             Some(Scanned {
                 state_id,
                 first: looked_at.as_slice().first()?.0,
                 last: looked_at.as_slice().last()?.0,
-                seen: looked_at
-                    .iter()
-                    .filter(|(_, visible)| *visible)
-                    .map(|(number, _)| *number)
-                    .collect(),
+                // Some entries name more subjects than fit a page.
+                weights: seen.iter().map(|number| number % 7 * (SUBJECTS / 5)).collect(),
+                seen,
             })
         });
         scanned.collect()

@@ -15,7 +15,7 @@ use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfi
 use diesel_async::{AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnection, TransactionManager};
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
 use super::data_keys::DataKeys;
 use super::error::{ApiError, Code, Transient};
@@ -41,6 +41,7 @@ pub struct Db {
     pool: Pool<AsyncPgConnection>,
     runtime: Arc<DbRuntime>,
     written: Arc<Notify>,
+    posted: watch::Sender<u64>,
     url: Arc<str>,
     keys: DataKeys,
 }
@@ -156,6 +157,7 @@ impl Db {
             pool,
             runtime,
             written: Arc::new(Notify::new()),
+            posted: watch::Sender::new(0),
             url: url.into(),
             keys,
         })
@@ -308,6 +310,18 @@ impl Db {
     /// Waits until something is committed by this process.
     pub async fn wait_for_write(&self) {
         self.written.notified().await;
+    }
+
+    /// Tells whoever waits that the journal has grown.
+    pub fn tell_posting(&self) {
+        self.posted
+            .send_modify(|postings| *postings = postings.wrapping_add(1));
+    }
+
+    /// Counts the postings of this process.
+    #[must_use]
+    pub fn postings(&self) -> watch::Receiver<u64> {
+        self.posted.subscribe()
     }
 
     /// Whether a statement runs.

@@ -92,6 +92,8 @@ impl Scene {
         let set = json!({"name": "Seats", "unit_id": world.unit("S1"), "level": "assembly_constituency",
             "version": {"valid_from": "2026-11-01", "reason": "Why", "members": [{"unit_id": world.unit("S1-AC1")}]}});
         let set = admin.post("/v1/target-sets", set).await.expect(201).json;
+        // What the feed tells is posted.
+        sampark::journal::poster::post_all(&app.state.db).await.unwrap();
         Self {
             app,
             world,

@@ -1,8 +1,8 @@
 use actix_web::{get, patch, post, web};
 
 use super::queries::{
-    CampaignRow, find_campaign, find_questions, insert_campaign, list_campaigns as load_campaigns,
-    lock_campaign, update_campaign as store_campaign,
+    CampaignRow, find_campaign, find_campaigns, find_questions, insert_campaign,
+    list_campaigns as load_campaigns, lock_campaign, update_campaign as store_campaign,
 };
 use super::rules::apply;
 use super::wire::{
@@ -10,7 +10,7 @@ use super::wire::{
 };
 use crate::access::actions::{CampaignRead, CampaignWrite};
 use crate::access::policy::{permit, permit_field, scope};
-use crate::access::{Caller, Permit, Reader};
+use crate::access::{Caller, Permit, Reader, Scope};
 use crate::journal::{Digest, Entry, Record};
 use crate::platform::body::{Json, Path, Query};
 use crate::platform::db::{Db, Tx};
@@ -171,6 +171,20 @@ pub async fn update_campaign(
         })
         .await?;
     Ok(Reply::ok(&view)?.with_version(view.version))
+}
+
+/// Those of these campaigns that are in scope today, as they are read.
+///
+/// # Errors
+/// What the database says.
+pub async fn read_campaigns(
+    tx: &mut Tx,
+    scope: &Scope<CampaignRead>,
+    today: chrono::NaiveDate,
+    ids: &[CampaignId],
+) -> Result<Vec<CampaignView>, ApiError> {
+    let rows = find_campaigns(tx, scope, today, ids).await?;
+    Ok(rows.into_iter().map(CampaignView::from).collect())
 }
 
 /// The campaign if the caller may see it; who may read no campaign at all sees none.

@@ -15,10 +15,10 @@ mod queries;
 mod rules;
 mod wire;
 
-pub use api::add_campaign;
+pub use api::{add_campaign, read_campaigns};
 pub use queries::{CampaignFacts, load_facts, versions};
 pub use rules::check_answers;
-pub use wire::{NewCampaign, Question, QuestionType};
+pub use wire::{CampaignView, NewCampaign, Question, QuestionType};
 
 /// The routes.
 pub fn routes(config: &mut ServiceConfig<'_>) {

@@ -209,6 +209,21 @@ pub async fn find_campaign(
         .optional()
 }
 
+/// Those of these campaigns that are in scope.
+pub async fn find_campaigns(
+    tx: &mut Tx,
+    scope: &Scope<CampaignRead>,
+    today: NaiveDate,
+    ids: &[CampaignId],
+) -> QueryResult<Vec<CampaignRow>> {
+    statement(select_visible!("AND c.id = ANY ($3) ORDER BY c.id"))
+        .bind::<Array<Integer>, _>(scope.roots())
+        .bind::<Date, _>(today)
+        .bind::<Array<Integer>, _>(ids)
+        .load(tx)
+        .await
+}
+
 /// Holds the campaign for a change, so that two changes wait for each other. Tells nothing about it.
 pub async fn lock_campaign(tx: &mut Tx, id: CampaignId) -> QueryResult<()> {
     statement("SELECT id FROM campaigns WHERE id = $1 FOR UPDATE")

@@ -2,8 +2,8 @@ use actix_web::{get, patch, post, web};
 
 use super::queries::lineages::{Hold, Move, derive_lineages, hold_lineages, move_units, settled_placement};
 use super::queries::{
-    Wanted, count_move, insert_unit, list_units as load_units, lock_unit, read_lineage, read_unit,
-    update_unit as store_unit,
+    Wanted, count_move, find_units, insert_unit, list_units as load_units, lock_unit, read_lineage,
+    read_unit, update_unit as store_unit,
 };
 use super::rules::{Level, Tree, expected_parents, may_stand_under};
 use super::wire::{
@@ -12,7 +12,7 @@ use super::wire::{
 };
 use crate::access::actions::{UnitRead, UnitWrite};
 use crate::access::policy::{permit, permit_field, scope_within};
-use crate::access::{Caller, Permit, Reader};
+use crate::access::{Caller, Permit, Reader, Scope};
 use crate::journal::{Digest, Entry, Record};
 use crate::platform::body::{Json, Path, Query};
 use crate::platform::db::{Db, Tx};
@@ -347,6 +347,20 @@ pub async fn get_unit_lineage(
         units: rows.into_iter().map(UpperView::from).collect(),
     };
     Ok(Reply::ok(&view)?.with_content_tag())
+}
+
+/// Those of these units that are in scope today, as they are read.
+///
+/// # Errors
+/// What the database says.
+pub async fn read_units(
+    tx: &mut Tx,
+    scope: &Scope<UnitRead>,
+    today: chrono::NaiveDate,
+    ids: &[UnitId],
+) -> Result<Vec<UnitView>, ApiError> {
+    let rows = find_units(tx, scope, today, ids).await?;
+    Ok(rows.into_iter().map(UnitView::from).collect())
 }
 
 /// What was done to the permit's unit.

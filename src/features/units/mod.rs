@@ -20,6 +20,7 @@ mod queries;
 mod rules;
 mod wire;
 
+pub use api::read_units;
 pub use queries::lineages::{Hold, LINEAGE_LOCK, hold_lineages};
 pub use rules::{Level, Tree};
 pub use wire::{UnitImportView, UnitView};

@@ -115,6 +115,29 @@ fn contains_pattern(text: &str) -> String {
     format!("%{text}%")
 }
 
+/// Those of these units that are in scope today, by id.
+pub async fn find_units(
+    tx: &mut Tx,
+    scope: &Scope<UnitRead>,
+    today: NaiveDate,
+    ids: &[UnitId],
+) -> QueryResult<Vec<UnitRow>> {
+    statement(select_units!(
+        "JOIN lineages l ON l.unit_id = u.id AND l.valid_from <= $5 AND (l.valid_to IS NULL OR l.valid_to > $6)
+         WHERE l.unit_ids && $7 AND u.id = ANY ($8)"
+    ))
+    .bind::<Date, _>(today)
+    .bind::<Date, _>(today)
+    .bind::<Date, _>(today)
+    .bind::<Date, _>(today)
+    .bind::<Date, _>(today)
+    .bind::<Date, _>(today)
+    .bind::<Array<Integer>, _>(scope.roots())
+    .bind::<Array<Integer>, _>(ids)
+    .load(tx)
+    .await
+}
+
 /// The permit's unit.
 pub async fn read_unit<A>(tx: &mut Tx, permit: &Permit<A>, today: NaiveDate) -> QueryResult<UnitRow> {
     statement(select_units!("WHERE u.id = $5"))

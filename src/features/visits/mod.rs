@@ -22,10 +22,11 @@ mod recorder;
 mod rules;
 mod wire;
 
+pub use api::read::read_visits;
 pub use commitment::{VisitPart, erase_part, erased_parts};
 pub use queries::sealing::{reseal_notes, reseal_old_notes, seal_waiting};
 pub use recorder::Recorder;
-pub use wire::VisitSent;
+pub use wire::{VisitSent, VisitView};
 
 /// The routes.
 pub fn routes(config: &mut ServiceConfig<'_>) {

@@ -119,6 +119,8 @@ impl Scene {
                 (Kind::At, csv("/v1/imports/units", text))
             }
             "get_totals" => (Kind::At, ask("GET", format!("/v1/units/{booth}/totals"))),
+            "get_feed" => (Kind::List, ask("GET", "/v1/feed?limit=500".into())),
+            "stream_feed" => (Kind::List, ask("GET", "/v1/feed/stream".into())),
             "list_services" => (Kind::List, ask("GET", "/v1/services".into())),
             "create_service" => (
                 Kind::At,

@@ -1,5 +1,6 @@
 use std::net::SocketAddr;
 
+use futures_util::{Stream, StreamExt};
 use serde_json::Value;
 
 /// An actor over HTTP.
@@ -8,6 +9,71 @@ pub struct Client {
     base: String,
     token: Option<String>,
     headers: Vec<(String, String)>,
+}
+
+/// Server-sent events as they arrive.
+pub struct Events {
+    pub headers: awc::http::header::HeaderMap,
+    pieces: std::pin::Pin<Box<dyn Stream<Item = Result<actix_web::web::Bytes, String>>>>,
+    text: String,
+}
+
+/// One block of a stream: an event, or a comment.
+#[derive(Clone, Debug, Default)]
+pub struct Event {
+    pub id: Option<String>,
+    pub name: String,
+    pub data: Value,
+    pub comment: String,
+}
+
+impl Events {
+    /// The next block; `None` at the end of the stream.
+    pub async fn next_block(&mut self) -> Option<Event> {
+        loop {
+            if let Some((block, rest)) = self.text.split_once("\n\n") {
+                let mut event = Event::default();
+                for line in block.lines() {
+                    let (field, value) = line.split_once(": ").unwrap();
+                    match field {
+                        "" => event.comment = value.to_owned(),
+                        "id" => event.id = Some(value.to_owned()),
+                        "event" => event.name = value.to_owned(),
+                        "data" => event.data = serde_json::from_str(value).unwrap(),
+                        "retry" => {}
+                        other => panic!("no field of events: {other}"),
+                    }
+                }
+                self.text = rest.to_owned();
+                return Some(event);
+            }
+            let piece = self.pieces.next().await?.ok()?;
+            self.text.push_str(std::str::from_utf8(&piece).unwrap());
+        }
+    }
+
+    /// The next event that is no comment.
+    pub async fn next_event(&mut self) -> Option<Event> {
+        loop {
+            let event = self.next_block().await?;
+            if !event.name.is_empty() {
+                return Some(event);
+            }
+        }
+    }
+}
+
+async fn read_until_caught_up(
+    response: &mut (impl Stream<Item = Result<actix_web::web::Bytes, awc::error::PayloadError>> + Unpin),
+) -> Vec<u8> {
+    let mut text = Vec::new();
+    while let Some(Ok(piece)) = response.next().await {
+        text.extend_from_slice(&piece);
+        if text.ends_with(b": caught up\n\n") {
+            break;
+        }
+    }
+    text
 }
 
 /// What came back.
@@ -120,12 +186,14 @@ impl Client {
             None => request.send(),
         };
         let mut response = sent.await.map_err(|error| error.to_string())?;
-        let body = response
-            .body()
-            .limit(64 << 20)
-            .await
-            .map_err(|error| error.to_string())?
-            .to_vec();
+        let kind = response.headers().get("content-type").cloned();
+        let body = if kind.is_some_and(|kind| kind == "text/event-stream") {
+            // Which has no end of its own.
+            read_until_caught_up(&mut response).await
+        } else {
+            let body = response.body().limit(64 << 20).await;
+            body.map_err(|error| error.to_string())?.to_vec()
+        };
         Ok(Answer {
             status: response.status().as_u16(),
             headers: response
@@ -136,6 +204,29 @@ impl Client {
             json: serde_json::from_slice(&body).unwrap_or(Value::Null),
             body,
         })
+    }
+
+    /// Follows a stream of events.
+    pub async fn follow(&self, path: &str) -> Events {
+        let mut request = awc::Client::builder()
+            .timeout(std::time::Duration::from_secs(30))
+            .no_default_headers()
+            .finish()
+            .get(format!("{}{path}", self.base))
+            .no_decompress();
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        for (name, value) in &self.headers {
+            request = request.insert_header((name.as_str(), value.as_str()));
+        }
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        Events {
+            headers: response.headers().clone(),
+            pieces: Box::pin(response.map(|piece| piece.map_err(|error| error.to_string()))),
+            text: String::new(),
+        }
     }
 
     /// Sends a POST and resets the connection (RST) without reading the answer.

@@ -5,7 +5,8 @@ use actix_web::{get, web};
 use super::{check_units, may_read_none, readable};
 use crate::access::Caller;
 use crate::features::visits::queries::{
-    VisitCursor, VisitRow, find_visible, list_versions as load_versions, list_visits as load_visits,
+    VisitCursor, VisitKey, VisitRow, find_visible, find_visits, list_versions as load_versions,
+    list_visits as load_visits, visible_visits,
 };
 use crate::features::visits::wire::{VersionView, VersionsView, VisitFilter, VisitView};
 use crate::platform::body::{Path, Query};
@@ -113,4 +114,25 @@ pub async fn find(tx: &mut Tx, keys: &DataKeys, caller: &Caller, id: VisitId) ->
     find_visible(tx, keys, id, &visible)
         .await?
         .ok_or_else(ApiError::not_found)
+}
+
+/// Those of these visits that the caller may see, as he reads them.
+///
+/// # Errors
+/// What the database says.
+pub async fn read_visits(
+    tx: &mut Tx,
+    data_keys: &DataKeys,
+    caller: &Caller,
+    keys: &[VisitKey],
+) -> Result<Vec<(VisitKey, VisitView)>, ApiError> {
+    let Some(visible) = readable(caller) else {
+        return Ok(Vec::new());
+    };
+    let rows = find_visits(tx, data_keys, keys).await?;
+    let rows = visible_visits(tx, &visible, rows).await?;
+    let views = rows
+        .into_iter()
+        .map(|row| ((row.state_id, row.id), VisitView::from(row)));
+    Ok(views.collect())
 }
