@@ -18,7 +18,7 @@ pub struct NewService {
     /// The unit that answers for it.
     #[schema(value_type = i32, example = 2)]
     pub unit_id: UnitId,
-    /// What it may do: `unit.read`, `campaign.read`, `totals.read`.
+    /// What it may do: `unit.read`, `campaign.read`, `totals.read`, `feed.read`, `election.read`.
     #[schema(example = json!(["unit.read", "totals.read"]))]
     pub actions: Vec<String>,
     /// Where: these units and all below them.
