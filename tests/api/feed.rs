@@ -110,10 +110,16 @@ async fn a_reader_beside_sixteen_writers_who_are_slow_to_commit_is_told_every_en
             for label in 0..EACH {
                 let id = Uuid::now_v7();
                 let household = json!({"booth_id": booth_id, "label": format!("{n}-{label}")});
-                client
-                    .put(&format!("/v1/households/{id}"), household)
-                    .await
-                    .expect(201);
+                let path = format!("/v1/households/{id}");
+                // A machine that is busy may say 503; the same is then sent again, as a phone would.
+                loop {
+                    let answer = client.put(&path, household.clone()).await;
+                    match answer.status {
+                        503 => tokio::task::yield_now().await,
+                        200 | 201 => break,
+                        _ => panic!("{}", answer.text()),
+                    }
+                }
                 written.insert(id.to_string());
             }
             written
