@@ -233,3 +233,61 @@ async fn what_cannot_be_a_set_is_refused_field_by_field() {
     let answer = state.post("/v1/target-sets", rule).await.expect(422);
     assert_eq!(answer.json["errors"][0]["pointer"], "/version/members/0/unit_id");
 }
+
+#[actix_web::test]
+async fn totals_are_narrowed_to_the_seats_of_a_set() {
+    let s = scene().await;
+    let campaign = s.world.campaign("IN").await;
+    for booth in ["S1-B1", "S1-B5", "S2-B1"] {
+        let visit = crate::visits::visit(&s.world, campaign, booth);
+        s.admin.post("/v1/visits", visit).await.expect(201);
+    }
+    let set = json!({"name": "Seats", "unit_id": s.world.unit("IN"), "level": "assembly_constituency",
+        "version": {"valid_from": "2026-11-01", "reason": "Why",
+                    "members": [{"unit_id": s.world.unit("S1-AC2")}, {"unit_id": s.world.unit("S2-AC1")}]}});
+    let set = s.admin.post("/v1/target-sets", set).await.expect(201).json["id"].clone();
+    let visits = async |client: &Client, unit: &str, rest: &str| {
+        let path = format!("/v1/units/{}/totals{rest}", s.world.unit(unit));
+        client.get(&path).await.expect(200).json
+    };
+    let narrowed = format!("?target_set={set}");
+    for (unit, wanted) in [("IN", 2), ("S1", 1), ("S2", 1), ("S1-M1", 0)] {
+        assert_eq!(
+            visits(&s.admin, unit, &narrowed).await["totals"]["visits"],
+            wanted,
+            "{unit}"
+        );
+    }
+    let children = visits(
+        &s.admin,
+        "IN",
+        &format!("/children?level=booth&target_set={set}&sort=code"),
+    )
+    .await;
+    let codes: Vec<&str> = children["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c["unit"]["code"].as_str().unwrap())
+        .collect();
+    assert_eq!(codes, ["S1-B5", "S2-B1"]);
+    let current = format!(
+        "/v1/units/{}/totals{narrowed}&hierarchy=current",
+        s.world.unit("S1")
+    );
+    assert_eq!(
+        s.admin.get(&current).await.expect(422).json["errors"][0]["pointer"],
+        "/target_set"
+    );
+    // A set that is not to be seen is told like one that is not there.
+    let own = json!({"name": "Seats", "unit_id": s.world.unit("S1"), "level": "assembly_constituency",
+        "version": {"valid_from": "2026-11-01", "reason": "Why", "members": [{"unit_id": s.world.unit("S1-AC2")}]}});
+    let own = s.admin.post("/v1/target-sets", own).await.expect(201).json["id"].clone();
+    let other = s.world.actor(&s.app, Role::StateAdmin, "S2").await.client;
+    let path = |id: &Value| format!("/v1/units/{}/totals?target_set={id}", s.world.unit("S2"));
+    let foreign = other.get(&path(&own)).await.expect(422).json["errors"].clone();
+    assert_eq!(
+        foreign,
+        other.get(&path(&json!(9999))).await.expect(422).json["errors"]
+    );
+}

@@ -4,8 +4,8 @@ use actix_web::{get, post, web};
 use chrono::NaiveDate;
 
 use super::queries::{
-    SetRow, find_set, insert_set, insert_version, list_sets, list_versions, lock_set, seats_under,
-    versions_on, workers_in,
+    SetRow, find_set, insert_set, insert_version, list_sets, list_versions, lock_set, members_on,
+    seats_under, versions_on, workers_in,
 };
 use super::wire::{Member, NewTargetSet, NewVersion, SetFilter, TargetSetView};
 use crate::access::actions::{ElectionRead, TargetSetRead, TargetSetWrite, WorkerRead};
@@ -174,6 +174,24 @@ pub async fn create_version(
         Ok((reply, record(&permit, &view, &new)))
     })
     .await
+}
+
+/// The members of a set today, for whatever `target_set=` narrows.
+///
+/// # Errors
+/// 422 that names the parameter, if there is no such set or the caller may not see it.
+pub async fn members_today(tx: &mut Tx, caller: &Caller, id: i32) -> Result<Vec<UnitId>, ApiError> {
+    let unknown = || {
+        ApiError::field(
+            "/target_set",
+            "unknown_target_set",
+            "there is no such target set, or none of yours",
+        )
+    };
+    let scope = scope::<TargetSetRead>(caller).map_err(|_| unknown())?;
+    members_on(tx, &scope, caller.today(), id)
+        .await?
+        .ok_or_else(unknown)
 }
 
 /// The set if the caller may see it; who may read no target set at all sees none.

@@ -15,7 +15,7 @@ mod queries;
 mod rules;
 mod wire;
 
-pub use queries::members_on;
+pub use api::members_today;
 
 /// The routes.
 pub fn routes(config: &mut ServiceConfig<'_>) {

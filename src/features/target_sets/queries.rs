@@ -351,11 +351,10 @@ async fn insert_clusters(tx: &mut Tx, (id, version): (i32, i32), clusters: &[Clu
 pub async fn members_on(
     tx: &mut Tx,
     scope: &Scope<TargetSetRead>,
-    today: NaiveDate,
-    id: i32,
     day: NaiveDate,
+    id: i32,
 ) -> QueryResult<Option<Vec<UnitId>>> {
-    if find_set(tx, scope, today, id).await?.is_none() {
+    if find_set(tx, scope, day, id).await?.is_none() {
         return Ok(None);
     }
     let rows: Vec<IdRow> = statement(

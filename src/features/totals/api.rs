@@ -9,8 +9,9 @@ use super::wire::{
 use crate::access::actions::{TotalsCheck, TotalsRead};
 use crate::access::policy::permit;
 use crate::access::{Caller, Reader};
+use crate::features::target_sets::members_today;
 use crate::platform::body::{Path, Query};
-use crate::platform::db::Db;
+use crate::platform::db::{Db, Tx};
 use crate::platform::error::{ApiError, Problem};
 use crate::platform::ids::UnitId;
 use crate::platform::page::{Page, Paging};
@@ -51,7 +52,10 @@ pub async fn get_totals(
         .read(async |tx| {
             let permit = permit::<TotalsRead>(tx, &caller, *id).await?;
             let unit = queries::find_unit(tx, &permit).await?;
-            let roots = queries::roots(tx, &permit).await?;
+            let roots = match seats(tx, &caller, query.target_set).await? {
+                None => queries::roots(tx, &permit).await?,
+                Some(seats) => queries::roots_of_seats(tx, &permit, caller.today(), &seats).await?,
+            };
             let mut rows = queries::figures(tx, &permit, &roots, period).await?;
             if hierarchy == Hierarchy::Current && permit.level() != "nation" {
                 rows.extend(queries::moved_figures(tx, &permit, caller.today(), period).await?);
@@ -112,8 +116,9 @@ pub async fn list_children(
     };
     let limit = paging.limit()?;
     let after: Option<ChildCursor> = paging.after(CHILDREN)?;
-    let ask = ChildrenAsk {
+    let mut ask = ChildrenAsk {
         level: query.level,
+        seats: None,
         period: Period {
             campaign_id: query.campaign_id,
             from: query.from,
@@ -127,6 +132,7 @@ pub async fn list_children(
     let rows = db
         .read_long(async |tx| {
             let permit = permit::<TotalsRead>(tx, &caller, *id).await?;
+            ask.seats = seats(tx, &caller, query.target_set).await?;
             Ok(queries::children(tx, &permit, &ask).await?)
         })
         .await?;
@@ -185,6 +191,18 @@ pub async fn check_totals(
         })
         .await?;
     Reply::ok(&view)
+}
+
+/// The constituencies of the target set that the figures are narrowed to.
+async fn seats(
+    tx: &mut Tx,
+    caller: &Caller,
+    target_set: Option<i32>,
+) -> Result<Option<Vec<UnitId>>, ApiError> {
+    let Some(id) = target_set else {
+        return Ok(None);
+    };
+    members_today(tx, caller, id).await.map(Some)
 }
 
 fn valid<T: Validate>(query: T) -> Result<T, ApiError> {

@@ -64,6 +64,14 @@ struct IdRow {
 }
 
 #[derive(QueryableByName)]
+struct SeatRow {
+    #[diesel(sql_type = Integer)]
+    state_id: UnitId,
+    #[diesel(sql_type = Integer)]
+    unit_id: UnitId,
+}
+
+#[derive(QueryableByName)]
 struct CountRow {
     #[diesel(sql_type = BigInt)]
     n: i64,
@@ -107,6 +115,30 @@ pub async fn roots<A>(tx: &mut Tx, permit: &Permit<A>) -> QueryResult<Roots> {
     Ok(Roots {
         units: states.clone(),
         states,
+    })
+}
+
+/// Where the figures of these constituencies stand, of those that lie under the unit.
+pub async fn roots_of_seats<A>(
+    tx: &mut Tx,
+    permit: &Permit<A>,
+    today: NaiveDate,
+    seats: &[UnitId],
+) -> QueryResult<Roots> {
+    let rows: Vec<SeatRow> = statement(
+        "SELECT l.state_id, l.unit_id FROM (SELECT $1::date AS today, $2::int AS unit_id) a
+         JOIN lineages l ON l.valid_from <= a.today AND (l.valid_to IS NULL OR l.valid_to > a.today)
+                        AND a.unit_id = ANY (l.unit_ids)
+         WHERE l.unit_id = ANY ($3) ORDER BY l.unit_id",
+    )
+    .bind::<Date, _>(today)
+    .bind::<Integer, _>(permit.unit_id())
+    .bind::<Array<Integer>, _>(seats)
+    .load(tx)
+    .await?;
+    Ok(Roots {
+        states: rows.iter().map(|row| row.state_id).collect(),
+        units: rows.iter().map(|row| row.unit_id).collect(),
     })
 }
 
@@ -250,6 +282,8 @@ pub type ChildCursor = (f64, String, UnitId);
 #[derive(Clone, Debug)]
 pub struct ChildrenAsk {
     pub level: Option<String>,
+    /// Only these constituencies and what lies under them.
+    pub seats: Option<Vec<UnitId>>,
     pub period: Period,
     pub sort: SortBy,
     pub today: NaiveDate,
@@ -260,8 +294,8 @@ pub struct ChildrenAsk {
 // A state's or district's own figures are rows of `totals`, so each child costs the days that it has.
 const CHILDREN: &str = concat!(
     "WITH f AS NOT MATERIALIZED (SELECT $1::int AS unit_id, $2::text AS level, $3::date AS today, $4::int AS campaign_id,
-                       $5::date AS first, $6::date AS last, $7::text AS sort, $8::int AS direction),
-          children AS MATERIALIZED (
+                       $5::date AS first, $6::date AS last, $7::text AS sort, $8::int AS direction, $9::int[] AS seats),
+          every AS NOT MATERIALIZED (
               SELECT u.* FROM f, lineages l JOIN units u ON u.id = l.unit_id
               WHERE f.level IS NOT NULL AND l.unit_ids @> ARRAY[f.unit_id] AND u.level = f.level AND u.id <> f.unit_id
                 AND l.valid_from <= f.today AND (l.valid_to IS NULL OR l.valid_to > f.today)
@@ -269,6 +303,12 @@ const CHILDREN: &str = concat!(
               SELECT u.* FROM f, placements p JOIN units u ON u.id = p.unit_id
               WHERE f.level IS NULL AND p.parent_id = f.unit_id
                 AND p.valid_from <= f.today AND (p.valid_to IS NULL OR p.valid_to > f.today)
+          ),
+          children AS MATERIALIZED (
+              SELECT e.* FROM f, every e
+              WHERE f.seats IS NULL OR EXISTS (
+                  SELECT 1 FROM lineages l WHERE l.unit_id = e.id AND l.unit_ids && f.seats
+                     AND l.valid_from <= f.today AND (l.valid_to IS NULL OR l.valid_to > f.today))
           ),
           r AS MATERIALIZED (SELECT c.state_id, c.id AS unit_id FROM children c),
           sums AS (
@@ -295,9 +335,9 @@ const CHILDREN: &str = concat!(
               FROM f, children c LEFT JOIN sums s ON s.unit_id = c.id
           )
      SELECT * FROM rows
-     WHERE $9::float8 IS NULL OR (sort_number, sort_text, id) > ($10::float8, $11::text, $12::int)
+     WHERE $10::float8 IS NULL OR (sort_number, sort_text, id) > ($11::float8, $12::text, $13::int)
      ORDER BY sort_number, sort_text, id
-     LIMIT $13"
+     LIMIT $14"
 );
 
 /// The units under one with their figures.
@@ -316,6 +356,7 @@ pub async fn children(
         .bind::<Nullable<Date>, _>(ask.period.to)
         .bind::<Text, _>(ask.sort.column)
         .bind::<Integer, _>(if ask.sort.descending { -1 } else { 1 })
+        .bind::<Nullable<Array<Integer>>, _>(ask.seats.as_deref())
         .bind::<Nullable<Double>, _>(after.map(|after| after.0))
         .bind::<Nullable<Double>, _>(after.map(|after| after.0))
         .bind::<Nullable<Text>, _>(after.map(|after| &after.1))

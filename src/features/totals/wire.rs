@@ -48,6 +48,9 @@ pub struct TotalsQuery {
     /// `dated` (the default) or `current`.
     #[param(inline)]
     pub hierarchy: Option<Hierarchy>,
+    /// Only the constituencies of this target set that lie under the unit, as the set is today.
+    #[param(example = 1)]
+    pub target_set: Option<i32>,
 }
 
 /// Which figures of the units under one.
@@ -58,6 +61,9 @@ pub struct ChildrenQuery {
     /// Units of this level under the unit; those straight under it if not given.
     #[param(example = "booth")]
     pub level: Option<String>,
+    /// Only units that are constituencies of this target set, as it is today, or lie under one.
+    #[param(example = 1)]
+    pub target_set: Option<i32>,
     /// One of `code`, `visits`, `met`, `people_met`, `doors_reached`, `coverage`; with `-` before it the largest first.
     #[param(example = "-visits")]
     pub sort: Option<String>,
@@ -102,6 +108,13 @@ fn check_period(from: Option<NaiveDate>, to: Option<NaiveDate>, errors: &mut Fie
 impl Validate for TotalsQuery {
     fn validate(&self, errors: &mut FieldErrors) {
         check_period(self.from, self.to, errors);
+        if self.target_set.is_some() && self.hierarchy == Some(Hierarchy::Current) {
+            errors.add(
+                "/target_set",
+                "contradiction",
+                "seats are summed as they were on the day of each visit; leave `hierarchy` out",
+            );
+        }
     }
 }
 
