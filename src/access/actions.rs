@@ -68,6 +68,8 @@ actions! {
     VisitVoid "visit.void"
     /// Export visits.
     VisitExport "visit.export"
+    /// Give verdicts on visits and take them back.
+    ReviewWrite "review.write"
     /// See totals.
     TotalsRead "totals.read"
     /// Recount totals.

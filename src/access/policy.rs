@@ -151,6 +151,17 @@ struct PlaceRow {
     unit_ids: Vec<UnitId>,
 }
 
+impl PlaceRow {
+    fn into_place(self) -> Place {
+        Place {
+            unit_id: self.unit_id,
+            state_id: self.state_id,
+            level: self.level,
+            lineage: self.unit_ids,
+        }
+    }
+}
+
 /// The unit's place on a day, for the program's own decisions; proves nothing about the caller.
 ///
 /// # Errors
@@ -167,12 +178,38 @@ async fn place_on(tx: &mut Tx, unit_id: UnitId, day: NaiveDate) -> QueryResult<O
     .get_result(tx)
     .await
     .optional()?;
-    Ok(row.map(|row| Place {
-        unit_id: row.unit_id,
-        state_id: row.state_id,
-        level: row.level,
-        lineage: row.unit_ids,
-    }))
+    Ok(row.map(PlaceRow::into_place))
+}
+
+/// Asks for leave to do `A` at many units today, in one statement. What is not granted is not in the answer; [`permit`]
+/// tells why.
+///
+/// # Errors
+/// What the database says.
+pub async fn permits<A: Action>(
+    tx: &mut Tx,
+    caller: &Caller,
+    units: &[UnitId],
+) -> QueryResult<Vec<Permit<A>>> {
+    let rows: Vec<PlaceRow> = statement(
+        "SELECT u.id AS unit_id, u.state_id, u.level, l.unit_ids
+         FROM units u JOIN lineages l ON l.unit_id = u.id
+         WHERE u.id = ANY ($1) AND l.valid_from <= $2 AND (l.valid_to IS NULL OR l.valid_to > $3)",
+    )
+    .bind::<Array<Integer>, _>(units)
+    .bind::<Date, _>(caller.today())
+    .bind::<Date, _>(caller.today())
+    .load(tx)
+    .await?;
+    let places = rows.into_iter().map(PlaceRow::into_place);
+    let permits = places
+        .filter(|place| caller.may_at(A::ACTION, &place.lineage))
+        .map(|place| Permit {
+            actor: *caller.actor(),
+            place,
+            action: PhantomData,
+        });
+    Ok(permits.collect())
 }
 
 /// Asks for leave to do `A` at a unit today.

@@ -4,6 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::actions::ActionName;
 use super::actions::ActionName::*;
+use super::actions::ActionName::{
+    CampaignRead, CampaignWrite, GrantWrite, HouseholdRead, HouseholdWrite, ReviewWrite, ServiceRead,
+    ServiceWrite, TotalsCheck, TotalsRead, UnitImport, UnitRead, UnitWrite, VisitCorrect, VisitCorrectOwn,
+    VisitExport, VisitRead, VisitReadOwn, VisitRecord, VisitVoid, WorkerRead, WorkerWrite,
+};
 
 /// A role that a worker can hold at a unit.
 #[derive(
@@ -50,6 +55,7 @@ const COORDINATION: &[ActionName] = &[
     VisitRead,
     VisitCorrect,
     VisitVoid,
+    ReviewWrite,
     VisitExport,
     TotalsCheck,
     ElectionRead,
@@ -108,6 +114,7 @@ const ALL: &[ActionName] = &[
     VisitCorrectOwn,
     VisitCorrect,
     VisitVoid,
+    ReviewWrite,
     VisitExport,
     TotalsRead,
     TotalsCheck,

@@ -12,6 +12,7 @@ pub mod feed;
 pub mod health;
 pub mod households;
 pub mod privacy;
+pub mod reviews;
 pub mod services;
 pub mod sessions;
 pub mod target_sets;
@@ -32,6 +33,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     campaigns::routes(config);
     households::routes(config);
     visits::routes(config);
+    reviews::routes(config);
     totals::routes(config);
     feed::routes(config);
 }

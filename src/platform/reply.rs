@@ -61,6 +61,14 @@ impl Reply {
         self
     }
 
+    /// Names what the body shows by a version with more behind it (`3-verified`): for `If-Match`, what comes after the
+    /// hyphen does not matter.
+    #[must_use]
+    pub fn with_tag(mut self, tag: &str) -> Self {
+        self.etag = Some(format!("\"{tag}\""));
+        self
+    }
+
     /// Names the content itself, for what has no version (totals).
     #[must_use]
     pub fn with_content_tag(mut self) -> Self {
@@ -123,6 +131,15 @@ fn lists(header: &str, etag: &str) -> bool {
         .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
 }
 
+/// Whether an `If-Match` header names this version, be it with more behind it or without.
+fn names_version(header: &str, version: i32) -> bool {
+    header.split(',').map(str::trim).any(|tag| {
+        let tag = tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"');
+        let named = tag.split_once('-').map_or(tag, |(named, _)| named);
+        tag == "*" || named == version.to_string()
+    })
+}
+
 /// The `If-Match` header of a request that changes a resource.
 #[derive(Clone, Debug)]
 pub struct IfMatch(Option<String>);
@@ -138,7 +155,7 @@ impl IfMatch {
                 Code::PreconditionRequired,
                 "the header If-Match is missing",
             )),
-            Some(held) if lists(held, &version_tag(version)) => Ok(()),
+            Some(held) if names_version(held, version) => Ok(()),
             Some(_) => Err(ApiError::new(
                 Code::PreconditionFailed,
                 format!("the current version is {version}"),
@@ -170,6 +187,11 @@ mod tests {
         assert!(held("\"3\"").check(3).is_ok());
         assert!(held("W/\"3\"").check(3).is_ok());
         assert!(held("\"1\", \"3\"").check(3).is_ok());
+        assert!(held("\"3-verified\"").check(3).is_ok());
+        assert_eq!(
+            held("\"3-verified\"").check(4).unwrap_err().code(),
+            Code::PreconditionFailed
+        );
         assert_eq!(
             held("\"2\"").check(3).unwrap_err().code(),
             Code::PreconditionFailed

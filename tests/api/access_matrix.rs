@@ -154,6 +154,8 @@ impl Scene {
             "list_campaigns" => format!("\"id\":{},", self.campaign),
             "list_services" => format!("\"unit_id\":{},", self.world.unit("S1-B1")),
             "record_visits" => "\"created\"".to_owned(),
+            // Whoever judges second finds it judged; what matters is that the visit was his to judge.
+            "review_visits" => return !answer.text().contains("refused"),
             _ => self.visit.clone(),
         };
         answer.text().contains(&wanted)

@@ -18,7 +18,7 @@ type Figures = BTreeMap<(i32, i32, NaiveDate), Vec<i64>>;
 
 const COLUMNS: &str =
     "visits, met, not_home, refused, moved, locked, inaccessible, people_met, doors_reached, support_1,
-    support_2, support_3, support_4, support_5, flagged, voided";
+    support_2, support_3, support_4, support_5, flagged, verified, rejected, voided";
 
 fn sums() -> String {
     let columns: Vec<String> = COLUMNS
@@ -60,7 +60,7 @@ async fn recounted(db: &Database) -> Figures {
                  AND p.valid_from <= up.day AND (p.valid_to IS NULL OR p.valid_to > up.day)
          ), first AS (
              SELECT DISTINCT ON (campaign_id, household_id) id FROM visits
-             WHERE household_id IS NOT NULL AND outcome = 'met' AND voided_at IS NULL
+             WHERE household_id IS NOT NULL AND outcome = 'met' AND voided_at IS NULL AND review <> 'rejected'
              ORDER BY campaign_id, household_id, visited_on, id
          ), one AS (
              SELECT id, campaign_id, visited_on, 1 AS visits, (outcome = 'met')::int AS met,
@@ -70,9 +70,12 @@ async fn recounted(db: &Database) -> Figures {
                  (id IN (SELECT id FROM first))::int AS doors_reached,
                  (coalesce(support, 0) = 1)::int AS support_1, (coalesce(support, 0) = 2)::int AS support_2,
                  (coalesce(support, 0) = 3)::int AS support_3, (coalesce(support, 0) = 4)::int AS support_4,
-                 (coalesce(support, 0) = 5)::int AS support_5, (flags <> '[]')::int AS flagged, 0 AS voided
-             FROM visits WHERE voided_at IS NULL
-             UNION ALL SELECT id, campaign_id, visited_on, 0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,1 FROM visits WHERE voided_at IS NOT NULL
+                 (coalesce(support, 0) = 5)::int AS support_5, (flags <> '[]')::int AS flagged,
+                 (review = 'verified')::int AS verified, 0 AS rejected, 0 AS voided
+             FROM visits WHERE voided_at IS NULL AND review <> 'rejected'
+             UNION ALL SELECT id, campaign_id, visited_on, 0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,
+                 (voided_at IS NULL)::int, (voided_at IS NOT NULL)::int
+             FROM visits WHERE voided_at IS NOT NULL OR review = 'rejected'
          )
          SELECT up.unit_id, campaign_id, visited_on, {} FROM up JOIN one ON one.id = up.visit
          JOIN units u ON u.id = up.unit_id AND u.level <> 'nation' GROUP BY 1, 2, 3",
@@ -99,6 +102,7 @@ pub async fn assert_exact(db: &Database, after: &str) {
 
 const BOOTHS: [&str; 5] = ["S1-B1", "S1-B2", "S1-B3", "S1-B4", "S1-B5"];
 const OUTCOMES: [&str; 4] = ["met", "met", "not_home", "refused"];
+const VERDICTS: [&str; 4] = ["rejected", "rejected", "verified", "correction_wanted"];
 
 /// What may happen.
 #[derive(Clone, Debug)]
@@ -120,6 +124,15 @@ enum Step {
         door: Option<bool>,
     },
     Void {
+        visit: usize,
+    },
+    /// A verdict on one visit, or on a few at once.
+    Review {
+        visit: usize,
+        verdict: usize,
+        many: bool,
+    },
+    Undo {
         visit: usize,
     },
     /// A booth goes to the other mandal, or a mandal to the other district, from a day past or to come.
@@ -147,6 +160,9 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0..100usize, 0..OUTCOMES.len(), 0..9u8, door())
             .prop_map(|(visit, outcome, people, door)| Step::Correct { visit, outcome, people, door }),
         2 => (0..100usize).prop_map(|visit| Step::Void { visit }),
+        5 => (0..100usize, 0..VERDICTS.len(), any::<bool>())
+            .prop_map(|(visit, verdict, many)| Step::Review { visit, verdict, many }),
+        2 => (0..100usize).prop_map(|visit| Step::Undo { visit }),
         2 => (0..6usize, any::<bool>(), -8..4i64).prop_map(|(what, to, day)| Step::Move { what, to, day }),
         2 => Just(Step::Post),
         1 => (1..20u8).prop_map(|polls| Step::PostInterrupted { polls }),
@@ -159,6 +175,8 @@ struct Run {
     world: World,
     campaign: i32,
     admin: Actor,
+    /// Nobody reviews his own visits.
+    reviewer: Actor,
     doors: BTreeMap<(usize, bool), Uuid>,
     sent: Vec<Value>,
 }
@@ -185,6 +203,7 @@ impl Run {
         );
         world.db.batch_execute(&district).await.unwrap();
         let admin = world.actor(&app, Role::NationalAdmin, "IN").await;
+        let reviewer = world.actor(&app, Role::NationalAdmin, "IN").await;
         let mut doors = BTreeMap::new();
         for (n, booth) in BOOTHS.iter().enumerate() {
             for which in [false, true] {
@@ -196,6 +215,7 @@ impl Run {
             world,
             campaign,
             admin,
+            reviewer,
             doors,
             sent: Vec::new(),
         }
@@ -243,7 +263,8 @@ impl Run {
                     "household_id": door.map(|which| self.doors[&(booth, which)]),
                 });
                 let tag = now.header("etag").unwrap().to_owned();
-                let status = if now.json["voided"] == true { 409 } else { 200 };
+                let closed = now.json["voided"] == true || now.json["review"] == "rejected";
+                let status = if closed { 409 } else { 200 };
                 client
                     .header("If-Match", &tag)
                     .patch(&path, patch)
@@ -256,6 +277,14 @@ impl Run {
                     client.post(&path, json!({"reason": "Mistake"})).await.expect(200);
                 }
             }
+            Step::Review { visit, verdict, many } => self.review(visit, VERDICTS[verdict], many).await,
+            Step::Undo { visit } => {
+                if let Some(visit) = self.nth(visit) {
+                    let path = format!("/v1/visits/{}/review", visit["id"].as_str().unwrap());
+                    let answer = self.reviewer.client.delete(&path).await;
+                    assert!([200, 409].contains(&answer.status), "{}", answer.text());
+                }
+            }
             Step::Move { what, to, day } => self.relocate(what, to, day).await,
             Step::Post => {
                 post_all(&self.app.state.db).await.unwrap();
@@ -264,12 +293,37 @@ impl Run {
             Step::Wait { hours } => {
                 self.app.clock.advance(TimeDelta::hours(i64::from(hours)));
                 self.admin = self.world.sign_in(&self.app, self.admin.worker_id).await;
+                self.reviewer = self.world.sign_in(&self.app, self.reviewer.worker_id).await;
             }
         }
     }
 
     fn nth(&self, n: usize) -> Option<Value> {
         (!self.sent.is_empty()).then(|| self.sent[n % self.sent.len()].clone())
+    }
+
+    async fn review(&self, visit: usize, verdict: &str, many: bool) {
+        let Some(first) = self.nth(visit) else { return };
+        let path = format!("/v1/visits/{}/review", first["id"].as_str().unwrap());
+        let said = json!({"verdict": verdict, "reason": "As seen"});
+        if !many {
+            let answer = self.reviewer.client.post(&path, said).await;
+            assert!([200, 409].contains(&answer.status), "{}", answer.text());
+            return;
+        }
+        let ids: std::collections::BTreeSet<String> = (visit..visit + 5)
+            .filter_map(|n| Some(self.nth(n)?["id"].as_str()?.to_owned()))
+            .collect();
+        let reviews: Vec<Value> = ids
+            .iter()
+            .map(|id| json!({"visit_id": id, "verdict": verdict, "reason": "As seen"}))
+            .collect();
+        let body = json!({ "reviews": reviews });
+        let answer = self.reviewer.client.post("/v1/reviews", body).await.expect(200);
+        for item in answer.json["results"].as_array().unwrap() {
+            let code = item["problem"]["code"].as_str();
+            assert!([None, Some("already_voided")].contains(&code), "{item}");
+        }
     }
 
     async fn relocate(&self, what: usize, to: bool, day: i64) {
@@ -311,7 +365,7 @@ impl Run {
                 .json;
             let booths = "SELECT coalesce(sum(v.people_met), 0)::bigint FROM visits v JOIN lineages l ON l.unit_id = v.booth_id
                           AND l.valid_from <= $1 AND (l.valid_to IS NULL OR l.valid_to > $1)
-                          WHERE $2 = ANY (l.unit_ids) AND v.voided_at IS NULL";
+                          WHERE $2 = ANY (l.unit_ids) AND v.voided_at IS NULL AND v.review <> 'rejected'";
             let today = self.app.clock.today();
             let sum: i64 = self
                 .world

@@ -29,6 +29,7 @@ mod migrations;
 mod moves;
 mod openapi;
 mod privacy;
+mod reviews;
 mod revocation;
 mod rosters;
 mod services;

@@ -380,16 +380,17 @@ const RECOUNT: &str = "WITH f AS NOT MATERIALIZED (SELECT $1::int[] AS units, $2
           ),
           first_contacts AS (
               SELECT DISTINCT ON (state_id, campaign_id, household_id) booth_id, campaign_id, visited_on
-              FROM v WHERE household_id IS NOT NULL AND outcome = 'met' AND voided_at IS NULL
+              FROM v WHERE household_id IS NOT NULL AND outcome = 'met' AND voided_at IS NULL AND review <> 'rejected'
               ORDER BY state_id, campaign_id, household_id, visited_on, id
           ),
           counted AS (
               SELECT booth_id, campaign_id, visited_on AS day,
-                     (voided_at IS NULL)::int AS live, outcome, people_met, support,
-                     (flags <> '[]')::int AS has_flag, review, 0 AS doors_reached, (voided_at IS NOT NULL)::int AS voided
+                     (voided_at IS NULL AND review <> 'rejected')::int AS live, outcome, people_met, support,
+                     (flags <> '[]')::int AS has_flag, review, 0 AS doors_reached,
+                     (voided_at IS NULL AND review = 'rejected')::int AS rejected, (voided_at IS NOT NULL)::int AS voided
               FROM v
               UNION ALL
-              SELECT booth_id, campaign_id, visited_on, 0, '', 0, NULL, 0, '', 1, 0 FROM first_contacts
+              SELECT booth_id, campaign_id, visited_on, 0, '', 0, NULL, 0, '', 1, 0, 0 FROM first_contacts
           )
      SELECT c.campaign_id, c.day,
             sum(c.live)::bigint AS visits,
@@ -408,7 +409,7 @@ const RECOUNT: &str = "WITH f AS NOT MATERIALIZED (SELECT $1::int[] AS units, $2
             sum(c.live * coalesce(c.support = 5, false)::int)::bigint AS support_5,
             sum(c.live * c.has_flag)::bigint AS flagged,
             sum(c.live * (c.review = 'verified')::int)::bigint AS verified,
-            sum(c.live * (c.review = 'rejected')::int)::bigint AS rejected,
+            sum(c.rejected)::bigint AS rejected,
             sum(c.voided)::bigint AS voided
      FROM f, counted c JOIN spans s ON s.booth_id = c.booth_id AND s.valid_from <= c.day
                                    AND (s.valid_to IS NULL OR s.valid_to > c.day)

@@ -117,39 +117,55 @@ pub async fn add_contacts(tx: &mut Tx, rows: &[&VisitRow]) -> QueryResult<Vec<Sh
     Ok(shifts.filter(|shift| shift.before != shift.after).collect())
 }
 
-/// Counts the contacts of a door anew after a correction or a void; the visit's new version is already written.
-async fn recount(tx: &mut Tx, key: DoorKey, booth_id: UnitId) -> QueryResult<Shift> {
-    // The lock comes in a statement of its own, so that the count sees what the last holder committed.
-    statement(
-        "INSERT INTO doors (state_id, campaign_id, household_id, contacts) VALUES ($1, $2, $3, 0)
-         ON CONFLICT (state_id, campaign_id, household_id) DO UPDATE SET previous_contact_on = doors.first_contact_on",
+// The locks come in a statement of their own, in the order of the keys, so that the count sees what the last holder
+// committed.
+const LOCK: &str = "
+    INSERT INTO doors (state_id, campaign_id, household_id, contacts)
+    SELECT *, 0 FROM unnest($1::int[], $2::int[], $3::uuid[]) AS t (state_id, campaign_id, household_id)
+    ORDER BY state_id, campaign_id, household_id
+    ON CONFLICT (state_id, campaign_id, household_id) DO UPDATE SET previous_contact_on = doors.first_contact_on";
+
+const RECOUNT: &str = "
+    WITH k AS MATERIALIZED (
+        SELECT * FROM unnest($1::int[], $2::int[], $3::uuid[], $4::int[]) AS t (state_id, campaign_id, household_id, booth_id)
+    ), live AS (
+        SELECT k.state_id, k.campaign_id, k.household_id, count(v.id)::int AS contacts, min(v.visited_on) AS first_on,
+               (array_agg(v.id ORDER BY v.visited_on, v.id))[1] AS first_id
+        FROM k LEFT JOIN visits v
+            ON v.state_id = k.state_id AND v.booth_id = k.booth_id AND v.campaign_id = k.campaign_id
+           AND v.household_id = k.household_id AND v.outcome = 'met' AND v.voided_at IS NULL AND v.review <> 'rejected'
+        GROUP BY k.state_id, k.campaign_id, k.household_id
     )
-    .bind::<Integer, _>(key.state_id)
-    .bind::<Integer, _>(key.campaign_id)
-    .bind::<SqlUuid, _>(key.household_id)
-    .execute(tx)
-    .await?;
-    let row: DoorRow = statement(
-        "WITH live AS (
-             SELECT id, visited_on FROM visits
-             WHERE state_id = $1 AND booth_id = $2 AND campaign_id = $3 AND household_id = $4
-               AND outcome = 'met' AND voided_at IS NULL
-         ), first AS (SELECT id, visited_on FROM live ORDER BY visited_on, id LIMIT 1)
-         UPDATE doors SET contacts = (SELECT count(*) FROM live),
-             first_contact_on = (SELECT visited_on FROM first), first_contact_visit_id = (SELECT id FROM first)
-         WHERE state_id = $5 AND campaign_id = $6 AND household_id = $7
-         RETURNING state_id, campaign_id, household_id, previous_contact_on AS before, first_contact_on AS after",
-    )
-    .bind::<Integer, _>(key.state_id)
-    .bind::<Integer, _>(booth_id)
-    .bind::<Integer, _>(key.campaign_id)
-    .bind::<SqlUuid, _>(key.household_id)
-    .bind::<Integer, _>(key.state_id)
-    .bind::<Integer, _>(key.campaign_id)
-    .bind::<SqlUuid, _>(key.household_id)
-    .get_result(tx)
-    .await?;
-    Ok(shift(&row, booth_id))
+    UPDATE doors d SET contacts = live.contacts, first_contact_on = live.first_on, first_contact_visit_id = live.first_id
+    FROM live
+    WHERE d.state_id = live.state_id AND d.campaign_id = live.campaign_id AND d.household_id = live.household_id
+    RETURNING d.state_id, d.campaign_id, d.household_id, d.previous_contact_on AS before, d.first_contact_on AS after";
+
+/// Counts the contacts of doors anew after corrections, verdicts or voids; the visits' new versions are already written.
+async fn recount(tx: &mut Tx, doors: &BTreeMap<DoorKey, UnitId>) -> QueryResult<Vec<Shift>> {
+    if doors.is_empty() {
+        return Ok(Vec::new());
+    }
+    let states: Vec<UnitId> = doors.keys().map(|key| key.state_id).collect();
+    let campaigns: Vec<CampaignId> = doors.keys().map(|key| key.campaign_id).collect();
+    let households: Vec<HouseholdId> = doors.keys().map(|key| key.household_id).collect();
+    statement(LOCK)
+        .bind::<Array<Integer>, _>(&states)
+        .bind::<Array<Integer>, _>(&campaigns)
+        .bind::<Array<SqlUuid>, _>(&households)
+        .execute(tx)
+        .await?;
+    let rows: Vec<DoorRow> = statement(RECOUNT)
+        .bind::<Array<Integer>, _>(&states)
+        .bind::<Array<Integer>, _>(&campaigns)
+        .bind::<Array<SqlUuid>, _>(&households)
+        .bind::<Array<Integer>, _>(doors.values().copied().collect::<Vec<_>>())
+        .load(tx)
+        .await?;
+    let shifts = rows
+        .iter()
+        .filter_map(|row| Some(shift(row, *doors.get(&key_of(row))?)));
+    Ok(shifts.collect())
 }
 
 const fn key_of(row: &DoorRow) -> DoorKey {
@@ -223,42 +239,62 @@ pub async fn tallies(
     Ok(tallies.collect())
 }
 
-/// What a new version, already written, changes in the counts.
-pub async fn move_counts(tx: &mut Tx, old: &VisitRow, new: &VisitRow) -> QueryResult<Vec<Tally>> {
-    let Some(booth) = booths(tx, &[new.booth_id]).await?.pop() else {
+/// A visit before and after a change.
+#[derive(Clone, Debug)]
+pub struct Change {
+    pub old: VisitRow,
+    pub new: VisitRow,
+}
+
+impl Change {
+    /// The doors whose contacts it changes.
+    fn doors(&self) -> BTreeMap<DoorKey, UnitId> {
+        let (old, new) = (&self.old, &self.new);
+        let same = old.visited_on == new.visited_on
+            && is_live_contact(old) == is_live_contact(new)
+            && old.household_id == new.household_id;
+        let touched = [old, new].into_iter().filter(|row| !same && is_live_contact(row));
+        touched
+            .filter_map(|row| Some((DoorKey::of(row)?, row.booth_id)))
+            .collect()
+    }
+}
+
+/// What changes, already written, change in the counts.
+pub async fn move_counts(tx: &mut Tx, changes: &[Change]) -> QueryResult<Vec<Tally>> {
+    let doors: BTreeMap<DoorKey, UnitId> = changes.iter().flat_map(Change::doors).collect();
+    let shifts = recount(tx, &doors).await?;
+    let mut sums: BTreeMap<(UnitId, CampaignId, NaiveDate), (UnitId, Counters)> = BTreeMap::new();
+    for Change { old, new } in changes {
+        for (row, change) in [(old, -counters(old)), (new, counters(new))] {
+            let key = (row.booth_id, row.campaign_id, row.visited_on);
+            sums.entry(key).or_insert((row.state_id, Counters::default())).1 += change;
+        }
+    }
+    let touched: BTreeSet<UnitId> = sums.keys().map(|key| key.0).collect();
+    let touched: Vec<UnitId> = touched.into_iter().collect();
+    let Some(nation_id) = booths(tx, &touched).await?.pop().map(|booth| booth.nation_id) else {
         return Ok(Vec::new());
     };
-    let touched: BTreeSet<DoorKey> = [old, new]
+    let places: BTreeSet<(UnitId, NaiveDate)> = sums.keys().map(|key| (key.0, key.2)).collect();
+    let places: Vec<_> = places.into_iter().collect();
+    let found = lineages_on(tx, &places).await?;
+    let mut lineages: Lineages = places.into_iter().zip(found).collect();
+    let mut tallies = tallies(tx, &shifts, &mut lineages, nation_id).await?;
+    let counted = sums
         .into_iter()
-        .filter(|row| is_live_contact(row))
-        .filter_map(DoorKey::of)
-        .collect();
-    let same = old.visited_on == new.visited_on
-        && is_live_contact(old) == is_live_contact(new)
-        && old.household_id == new.household_id;
-    let mut shifts = Vec::new();
-    for key in touched.into_iter().filter(|_| !same) {
-        shifts.push(recount(tx, key, new.booth_id).await?);
-    }
-    let place = (new.booth_id, new.visited_on);
-    let mut lineages: Lineages = [place]
-        .into_iter()
-        .zip(lineages_on(tx, &[place]).await?)
-        .collect();
-    let mut tallies = tallies(tx, &shifts, &mut lineages, booth.nation_id).await?;
-    let mut change = -counters(old);
-    change += counters(new);
-    tallies.push(Tally {
-        state_id: new.state_id,
-        booth_id: new.booth_id,
-        campaign_id: new.campaign_id,
-        day: new.visited_on,
-        unit_ids: charged(
-            lineages.get(&place).map_or(&[][..], Vec::as_slice),
-            booth.nation_id,
-        ),
-        counters: change,
-    });
+        .map(|((booth_id, campaign_id, day), (state_id, counters))| {
+            let lineage = lineages.get(&(booth_id, day)).map_or(&[][..], Vec::as_slice);
+            Tally {
+                state_id,
+                booth_id,
+                campaign_id,
+                day,
+                unit_ids: charged(lineage, nation_id),
+                counters,
+            }
+        });
+    tallies.extend(counted);
     Ok(tallies)
 }
 

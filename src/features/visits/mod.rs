@@ -2,8 +2,8 @@
 //!
 //! Invariants: a visit answered 2xx is committed; the phone's id and the digest of what it sent tell a resend from a
 //! conflict; a bad item of a batch is answered by itself; a wrong clock is flagged and never refused; a correction adds
-//! a version and moves the totals, a void takes the visit out of every figure but `voided`; a door counts once a
-//! campaign, on the day of its earliest live contact.
+//! a version, moves the totals and lets a verdict fall, a void takes the visit out of every figure but `voided`, a
+//! rejection out of every figure but `rejected`; a door counts once a campaign, on the day of its earliest live contact.
 //!
 //! Who may do what: `visit.record` in the booth as it lay on the day of the visit, by a grant that held on that day or
 //! holds today; everyone sees his own; `visit.read` sees all under the unit; the author corrects his own where he still
@@ -16,17 +16,24 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 mod api;
 mod commitment;
+mod csv;
 mod doors;
 mod queries;
 mod recorder;
 mod rules;
 mod wire;
 
+pub use api::change::reply;
+pub use api::read::find as find_visit;
 pub use api::read::read_visits;
+pub use api::readable;
 pub use commitment::{VisitPart, erase_part, erased_parts};
+pub use doors::{Change, move_counts};
+pub use queries::changes::{find_many_visible, lock_visits, set_reviews};
 pub use queries::sealing::{reseal_notes, reseal_old_notes, seal_waiting};
+pub use queries::{SealedRow, Visible, VisitKey, VisitRow, few_booths, open_note};
 pub use recorder::Recorder;
-pub use wire::{VisitSent, VisitView};
+pub use wire::{Outcome, Review, VisitSent, VisitView};
 
 /// The routes.
 pub fn routes(config: &mut ServiceConfig<'_>) {

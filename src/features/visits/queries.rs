@@ -1,6 +1,8 @@
 //! Every statement about visits. Rows of other people are read with a `Scope` or a `Permit`; the recorder's rows
 //! carry the permit's place in themselves.
 
+pub mod changes;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::sql_types::{
     Array, BigInt, Binary, Bool, Date, Double, Float, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz,
@@ -90,9 +92,9 @@ pub struct VisitRow {
 }
 
 /// A row of `visits` as it lies there: its note is sealed. Statements that read one say `NULL::text AS note`, which
-/// [`open`] fills.
-#[derive(QueryableByName)]
-struct SealedRow {
+/// [`open_note`] fills.
+#[derive(Debug, QueryableByName)]
+pub struct SealedRow {
     #[diesel(embed)]
     visit: VisitRow,
     #[diesel(sql_type = Nullable<Binary>)]
@@ -108,7 +110,11 @@ fn seal_note(keys: &DataKeys, row: &VisitRow) -> QueryResult<Option<Vec<u8>>> {
     Ok(keys.seal_text(&note_place((row.state_id, row.id)), row.note.as_deref())?)
 }
 
-fn open(keys: &DataKeys, sealed: SealedRow) -> QueryResult<VisitRow> {
+/// A visit with its note opened.
+///
+/// # Errors
+/// If the note cannot be opened.
+pub fn open_note(keys: &DataKeys, sealed: SealedRow) -> QueryResult<VisitRow> {
     let mut row = sealed.visit;
     let place = note_place((row.state_id, row.id));
     row.note = keys.open_text(&place, sealed.note_sealed.as_deref())?;
@@ -116,7 +122,7 @@ fn open(keys: &DataKeys, sealed: SealedRow) -> QueryResult<VisitRow> {
 }
 
 fn open_all(keys: &DataKeys, rows: Vec<SealedRow>) -> QueryResult<Vec<VisitRow>> {
-    rows.into_iter().map(|row| open(keys, row)).collect()
+    rows.into_iter().map(|row| open_note(keys, row)).collect()
 }
 
 /// A visit's name in the database: its id is unique within its state.
@@ -273,14 +279,14 @@ struct IdRow {
 }
 
 /// The booths under these units today, if they are few.
-async fn few_booths(tx: &mut Tx, visible: &Visible) -> QueryResult<Option<Vec<UnitId>>> {
+pub async fn few_booths(tx: &mut Tx, roots: &[UnitId], today: NaiveDate) -> QueryResult<Option<Vec<UnitId>>> {
     let rows: Vec<IdRow> = statement(
         "SELECT u.id FROM lineages l JOIN units u ON u.id = l.unit_id AND u.level = 'booth'
          WHERE l.unit_ids && $1::int[] AND l.valid_from <= $2 AND (l.valid_to IS NULL OR l.valid_to > $3) LIMIT $4",
     )
-    .bind::<Array<Integer>, _>(&visible.roots)
-    .bind::<Date, _>(visible.today)
-    .bind::<Date, _>(visible.today)
+    .bind::<Array<Integer>, _>(roots)
+    .bind::<Date, _>(today)
+    .bind::<Date, _>(today)
     .bind::<BigInt, _>(FEW_BOOTHS + 1)
     .load(tx)
     .await?;
@@ -328,7 +334,7 @@ pub async fn list_visits(
     let booths = if visible.roots.is_empty() {
         Some(Vec::new())
     } else {
-        few_booths(tx, visible).await?
+        few_booths(tx, &visible.roots, visible.today).await?
     };
     let roots = booths.is_none().then_some(&visible.roots);
     let flag = filter
@@ -384,7 +390,7 @@ pub async fn find_visible(
     .get_result(tx)
     .await
     .optional()?;
-    row.map(|row| open(keys, row)).transpose()
+    row.map(|row| open_note(keys, row)).transpose()
 }
 
 /// Those of these stored visits that are to be seen.
@@ -417,7 +423,7 @@ pub async fn lock_visit(tx: &mut Tx, keys: &DataKeys, key: VisitKey) -> QueryRes
             .bind::<SqlUuid, _>(key.1)
             .get_result(tx)
             .await?;
-    open(keys, row)
+    open_note(keys, row)
 }
 
 /// Keeps the version that is about to be replaced.

@@ -7,6 +7,7 @@ use super::wire::{Flag, Outcome, Review, VisitPatch, VisitSent};
 use crate::features::campaigns::{CampaignFacts, check_answers};
 use crate::journal::{Counters, Digest};
 use crate::platform::data_keys::DataKeys;
+use crate::platform::ids::WorkerId;
 use crate::platform::validate::FieldErrors;
 
 /// How far ahead of ours a phone's clock may be before it is flagged, in seconds.
@@ -163,6 +164,10 @@ pub fn counters(row: &VisitRow) -> Counters {
         counters.voided = 1;
         return counters;
     }
+    if is_rejected(row) {
+        counters.rejected = 1;
+        return counters;
+    }
     counters.visits = 1;
     match Outcome::find(&row.outcome) {
         Some(Outcome::Met) => counters.met = 1,
@@ -184,13 +189,22 @@ pub fn counters(row: &VisitRow) -> Counters {
     }
     counters.flagged = i64::from(row.flags.as_array().is_some_and(|flags| !flags.is_empty()));
     counters.verified = i64::from(row.review == Review::Verified.as_str());
-    counters.rejected = i64::from(row.review == Review::Rejected.as_str());
     counters
+}
+
+fn is_rejected(row: &VisitRow) -> bool {
+    row.review == Review::Rejected.as_str()
+}
+
+/// Whether this worker may correct it, as far as verdicts go: a rejected visit is not brought back by its author's hand,
+/// or a rejection would last until he changes a word.
+pub fn may_correct(row: &VisitRow, worker_id: WorkerId) -> bool {
+    !is_rejected(row) || row.worker_id != worker_id
 }
 
 /// Whether a visit makes its door reached.
 pub fn is_live_contact(row: &VisitRow) -> bool {
-    row.voided_at.is_none() && row.outcome == Outcome::Met.as_str()
+    row.voided_at.is_none() && !is_rejected(row) && row.outcome == Outcome::Met.as_str()
 }
 
 /// The visit as it would have been sent, with a correction laid over it.

@@ -329,6 +329,16 @@ impl From<&VisitRow> for VisitSent {
     }
 }
 
+impl VisitView {
+    /// Its ETag: the version, and the verdict if there is one.
+    pub fn tag(&self) -> String {
+        match self.review {
+            Review::Unreviewed => self.version.to_string(),
+            verdict => format!("{}-{}", self.version, verdict.as_str()),
+        }
+    }
+}
+
 impl From<VisitRow> for VisitView {
     fn from(row: VisitRow) -> Self {
         let location = row.lat.zip(row.lon).map(|(lat, lon)| Position {
@@ -506,74 +516,6 @@ impl Validate for VisitFilter {
     }
 }
 
-/// The columns of the CSV export.
-const CSV_COLUMNS: &str = "id,campaign_id,booth_id,household_id,worker_id,device_id,visited_at,visited_on,received_at,\
-    outcome,channel,people_met,support,issues,answers,question_version,note,lat,lon,accuracy_m,mock,duration_s,flags,\
-    review,voided,void_reason,version";
-
-/// The first line of the CSV export.
-pub fn csv_header() -> String {
-    format!("{CSV_COLUMNS}\r\n")
-}
-
-/// A visit as a line of CSV (RFC 4180). Lists are joined by `;`, answers are JSON.
-pub fn csv_line(view: &VisitView) -> String {
-    let plain = |value: Option<String>| value.unwrap_or_default();
-    let flags: Vec<&str> = view.flags.iter().map(|flag| flag.code.as_str()).collect();
-    let place = view.location;
-    let cells = [
-        view.id.to_string(),
-        view.campaign_id.to_string(),
-        view.booth_id.to_string(),
-        plain(view.household_id.map(|id| id.to_string())),
-        view.worker_id.to_string(),
-        plain(view.device_id.map(|id| id.to_string())),
-        view.visited_at.to_rfc3339(),
-        view.visited_on.to_string(),
-        view.received_at.to_rfc3339(),
-        view.outcome.as_str().to_owned(),
-        view.channel.as_str().to_owned(),
-        view.people_met.to_string(),
-        plain(view.support.map(|support| support.to_string())),
-        text_cell(&view.issues.join(";")),
-        text_cell(&view.answers.to_string()),
-        view.question_version.to_string(),
-        text_cell(view.note.as_deref().unwrap_or("")),
-        plain(place.map(|place| place.lat.to_string())),
-        plain(place.map(|place| place.lon.to_string())),
-        plain(
-            place
-                .and_then(|place| place.accuracy_m)
-                .map(|accuracy| accuracy.to_string()),
-        ),
-        plain(place.and_then(|place| place.mock).map(|mock| mock.to_string())),
-        plain(view.duration_s.map(|seconds| seconds.to_string())),
-        text_cell(&flags.join(";")),
-        view.review.as_str().to_owned(),
-        view.voided.to_string(),
-        text_cell(view.void_reason.as_deref().unwrap_or("")),
-        view.version.to_string(),
-    ];
-    let mut line = cells.join(",");
-    line.push_str("\r\n");
-    line
-}
-
-/// A text as a cell: what a spreadsheet would run as a formula gets an apostrophe before it (OWASP, CSV injection), and
-/// what holds a comma, a quote or a line break is quoted.
-fn text_cell(text: &str) -> String {
-    let guarded = if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
-        format!("'{text}")
-    } else {
-        text.to_owned()
-    };
-    if guarded.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", guarded.replace('"', "\"\""))
-    } else {
-        guarded
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -582,13 +524,5 @@ mod tests {
     fn null_and_absent_are_told_apart() {
         let patch: VisitPatch = serde_json::from_str(r#"{"note": null}"#).unwrap();
         assert_eq!((patch.note, patch.support), (Some(None), None));
-    }
-
-    #[test]
-    fn a_cell_is_never_a_formula_and_never_two_cells() {
-        assert_eq!(text_cell("=1+1"), "'=1+1");
-        assert_eq!(text_cell("@SUM(A1),x"), "\"'@SUM(A1),x\"");
-        assert_eq!(text_cell("say \"no\""), "\"say \"\"no\"\"\"");
-        assert_eq!(text_cell("plain"), "plain");
     }
 }

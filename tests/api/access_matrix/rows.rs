@@ -334,6 +334,20 @@ impl Scene {
                 let path = format!("/v1/target-sets/{}/versions", made["id"]);
                 (Kind::At, with(ask("POST", path), body))
             }
+            "list_review_queue" => (Kind::At, ask("GET", format!("/v1/units/{booth}/review-queue"))),
+            "review_visit" => (
+                Kind::At,
+                with(
+                    ask("POST", format!("/v1/visits/{visit}/review")),
+                    json!({"verdict": "verified"}),
+                ),
+            ),
+            "undo_review" => (Kind::At, ask("DELETE", format!("/v1/visits/{visit}/review"))),
+            "list_visit_reviews" => (Kind::At, ask("GET", format!("/v1/visits/{visit}/reviews"))),
+            "review_visits" => {
+                let body = json!({"reviews": [{"visit_id": visit, "verdict": "verified"}]});
+                (Kind::List, with(ask("POST", "/v1/reviews".into()), body))
+            }
             other => panic!("the operation {other} has no row in tests/api/access_matrix.rs: add one"),
         }
     }

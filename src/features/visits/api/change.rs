@@ -11,10 +11,10 @@ use crate::access::{Caller, Permit};
 use crate::features::campaigns::load_facts;
 use crate::features::units::{Hold, hold_lineages};
 use crate::features::visits::commitment::digest_of;
-use crate::features::visits::doors::move_counts;
+use crate::features::visits::doors::{Change, move_counts};
 use crate::features::visits::queries::{VisitRow, households, lock_visit, replace_visit};
 use crate::features::visits::rules;
-use crate::features::visits::wire::{Flag, VisitPatch, VisitSent, VisitView, VoidSent};
+use crate::features::visits::wire::{Flag, Review, VisitPatch, VisitSent, VisitView, VoidSent};
 use crate::journal::commitment::Salts;
 use crate::journal::{Entry, Record};
 use crate::platform::body::{Json, Path};
@@ -26,7 +26,8 @@ use crate::platform::reply::{IfMatch, Reply};
 
 /// Correct a visit
 ///
-/// The author corrects his own; `visit.correct` allows it for all visits under the unit.
+/// The author corrects his own; `visit.correct` allows it for all visits under the unit. A verdict on the visit falls: it
+/// waits for review again. Its author cannot correct a visit that was rejected.
 #[utoipa::path(
     operation_id = "correct_visit", tag = "visits", security(("bearer" = ["visit.correct", "visit.correct_own"])),
     params(
@@ -38,7 +39,7 @@ use crate::platform::reply::{IfMatch, Reply};
         (status = 200, description = "The new version. A change that changes nothing makes none.", body = VisitView),
         (status = 403, description = "You may see it, but not correct it.", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such visit, or outside your grants.", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It was voided.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It was voided, or is your own and was rejected.", body = Problem, content_type = "application/problem+json"),
         (status = 412, description = "It was changed in the meantime.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Not valid.", body = Problem, content_type = "application/problem+json"),
         (status = 428, description = "If-Match is missing.", body = Problem, content_type = "application/problem+json"),
@@ -108,9 +109,13 @@ pub async fn void_visit(
     .await
 }
 
-fn reply(row: VisitRow) -> Result<Reply, ApiError> {
+/// A visit as an answer.
+///
+/// # Errors
+/// 500 if it cannot be written as JSON.
+pub fn reply(row: VisitRow) -> Result<Reply, ApiError> {
     let view = VisitView::from(row);
-    Ok(Reply::ok(&view)?.with_version(view.version))
+    Ok(Reply::ok(&view)?.with_tag(&view.tag()))
 }
 
 /// The visit if the caller may see it, locked, with the lineages of its state held still.
@@ -156,6 +161,7 @@ fn seen<A>(permit: Result<Permit<A>, ApiError>) -> Result<Permit<A>, ApiError> {
     })
 }
 
+/// The next version of a visit, with nothing changed yet.
 fn next_version(old: &VisitRow, changed_by: WorkerId, at: DateTime<Utc>) -> Result<VisitRow, ApiError> {
     Ok(VisitRow {
         version: old.version.saturating_add(1),
@@ -179,6 +185,12 @@ async fn correct<A>(
         return Err(ApiError::new(Code::AlreadyVoided, "the visit was voided"));
     }
     if_match.check(old.version)?;
+    if !rules::may_correct(&old, caller.worker_id()) {
+        return Err(ApiError::new(
+            Code::VisitRejected,
+            "your visit was rejected; only who reviews it can bring it back",
+        ));
+    }
     let before = VisitSent::from(&old);
     let sent = rules::corrected(&before, patch);
     if sent == before {
@@ -218,6 +230,8 @@ async fn correct<A>(
     new.mock = sent.location.and_then(|position| position.mock);
     new.duration_s = sent.duration_s;
     new.flags = serde_json::to_value(&flags).map_err(ApiError::internal)?;
+    // A verdict speaks of the version that was judged.
+    new.review = Review::Unreviewed.as_str().to_owned();
     let record = replace(tx, keys, permit, &old, &new, "visit.correct").await?;
     Ok((new, record))
 }
@@ -231,7 +245,11 @@ async fn replace<A>(
     action: &'static str,
 ) -> Result<Record, ApiError> {
     replace_visit(tx, keys, permit, new).await?;
-    let tallies = move_counts(tx, old, new).await?;
+    let change = Change {
+        old: old.clone(),
+        new: new.clone(),
+    };
+    let tallies = move_counts(tx, &[change]).await?;
     let digest = digest_of([new]).ok_or_else(|| ApiError::internal("a new version has no salts"))?;
     let entry = Entry::new(new.state_id, new.booth_id, action, "visit", digest)
         .of_uuids([new.id.0])

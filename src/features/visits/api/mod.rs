@@ -12,7 +12,7 @@ use crate::platform::error::ApiError;
 use crate::platform::ids::UnitId;
 
 /// What the caller may read: all visits in the scope of `visit.read`, and his own.
-fn readable(caller: &Caller) -> Option<Visible> {
+pub fn readable(caller: &Caller) -> Option<Visible> {
     let scope = scope::<VisitRead>(caller).ok();
     let own = caller.may(VisitReadOwn::ACTION).then(|| caller.worker_id());
     if scope.is_none() && own.is_none() {

@@ -73,7 +73,7 @@ pub async fn list_visits(
     operation_id = "get_visit", tag = "visits", security(("bearer" = ["visit.read", "visit.read_own"])),
     params(("id" = uuid::Uuid, Path, example = "01998f7e-58f5-7b21-a6a9-9c0ce5d5fd33")),
     responses(
-        (status = 200, description = "The version that counts now; `ETag` is its number.", body = VisitView),
+        (status = 200, description = "The version that counts now; `ETag` is its number, and its verdict if there is one.", body = VisitView),
         (status = 304, description = "Unchanged since the version in If-None-Match."),
         (status = 404, description = "No such visit, or outside your grants.", body = Problem, content_type = "application/problem+json"),
     ),
@@ -84,7 +84,7 @@ pub async fn get_visit(caller: Caller, id: Path<VisitId>, db: web::Data<Db>) -> 
         .read(async |tx| find(tx, db.keys(), &caller, *id).await)
         .await?;
     let view = VisitView::from(row);
-    Ok(Reply::ok(&view)?.with_version(view.version))
+    Ok(Reply::ok(&view)?.with_tag(&view.tag()))
 }
 
 /// Every version of a visit
@@ -109,6 +109,9 @@ pub async fn list_versions(caller: Caller, id: Path<VisitId>, db: web::Data<Db>)
 }
 
 /// The visit if the caller may see it.
+///
+/// # Errors
+/// 404 if not.
 pub async fn find(tx: &mut Tx, keys: &DataKeys, caller: &Caller, id: VisitId) -> Result<VisitRow, ApiError> {
     let visible = readable(caller).ok_or_else(ApiError::not_found)?;
     find_visible(tx, keys, id, &visible)

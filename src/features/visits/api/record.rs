@@ -58,11 +58,11 @@ pub async fn record_visit(
     match answer? {
         Recorded::Created(row) => {
             let view = VisitView::from(row);
-            Ok(Reply::created(&view, format!("/v1/visits/{}", view.id))?.with_version(view.version))
+            Ok(Reply::created(&view, format!("/v1/visits/{}", view.id))?.with_tag(&view.tag()))
         }
         Recorded::Duplicate(row) => {
             let view = VisitView::from(row);
-            Ok(Reply::with_status(StatusCode::OK, &view)?.with_version(view.version))
+            Ok(Reply::with_status(StatusCode::OK, &view)?.with_tag(&view.tag()))
         }
         Recorded::Conflict(row) => {
             let shown = shown(&db, &caller, vec![row]).await?;
