@@ -88,19 +88,17 @@ pub async fn judge(
             )),
             Some(visit) => bench.admit(caller, visit, opinion),
         };
-        answers.push(answer.map(|judged| {
-            if judged.changed
-                && let Some(old) = visits.get(&opinion.visit_id)
-            {
-                let review = review_of(caller, old, opinion);
-                let change = Change {
-                    old: old.clone(),
-                    new: judged.visit.clone(),
-                };
-                changes.insert((old.state_id, old.id), (change, review));
-            }
-            judged
-        }));
+        if let (Ok(judged), Some(old)) = (&answer, visits.get(&opinion.visit_id))
+            && judged.changed
+        {
+            let change = Change {
+                old: old.clone(),
+                new: judged.visit.clone(),
+            };
+            let review = review_of(caller, old, opinion);
+            changes.insert((old.state_id, old.id), (change, review));
+        }
+        answers.push(answer);
     }
     let record = write(tx, changes.into_values().collect()).await?;
     Ok((answers, record))
