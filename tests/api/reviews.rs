@@ -233,7 +233,7 @@ async fn a_correction_lets_the_verdict_fall_and_the_visit_waits_again() {
         (&corrected.json["review"], &corrected.json["version"]),
         (&json!("unreviewed"), &json!(2))
     );
-    assert_eq!(s.whole_queue(50, "").await, [id.clone()]);
+    assert_eq!(s.whole_queue(50, "").await, std::slice::from_ref(&id));
     s.exact("the correction").await;
     let history = s
         .worker
@@ -422,7 +422,10 @@ async fn who_only_reads_may_see_the_queue_but_judge_nothing() {
     ] {
         let reader = s.world.actor(&s.app, role, unit).await.client;
         let path = format!("/v1/units/{}/review-queue", s.world.unit("S1-B1"));
-        assert_eq!(ids_of(&reader.get(&path).await.expect(200).json), [id.clone()]);
+        assert_eq!(
+            ids_of(&reader.get(&path).await.expect(200).json),
+            std::slice::from_ref(&id)
+        );
         reader.post(&review(&id), rejected()).await.expect(403);
         reader.delete(&review(&id)).await.expect(403);
         reader
