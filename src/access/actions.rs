@@ -76,6 +76,8 @@ actions! {
     TotalsCheck "totals.check"
     /// Follow what happens.
     FeedRead "feed.read"
+    /// Keep on a phone what field work needs.
+    SyncRead "sync.read"
     /// See services.
     ServiceRead "service.read"
     /// Register services, change and end them.

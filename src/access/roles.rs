@@ -7,6 +7,8 @@ use super::actions::ActionName::*;
 use super::actions::ActionName::{
     CampaignRead, CampaignWrite, GrantWrite, HouseholdRead, HouseholdWrite, ReviewWrite, ServiceRead,
     ServiceWrite, TotalsCheck, TotalsRead, UnitImport, UnitRead, UnitWrite, VisitCorrect, VisitCorrectOwn,
+    CampaignRead, CampaignWrite, GrantWrite, HouseholdRead, HouseholdWrite, ServiceRead, ServiceWrite,
+    SyncRead, TotalsCheck, TotalsRead, UnitImport, UnitRead, UnitWrite, VisitCorrect, VisitCorrectOwn,
     VisitExport, VisitRead, VisitReadOwn, VisitRecord, VisitVoid, WorkerRead, WorkerWrite,
 };
 
@@ -37,6 +39,7 @@ const FIELD: &[ActionName] = &[
     VisitReadOwn,
     VisitCorrectOwn,
     TotalsRead,
+    SyncRead,
 ];
 
 /// What who answers for field workers may do.
@@ -61,6 +64,7 @@ const COORDINATION: &[ActionName] = &[
     ElectionRead,
     TargetSetRead,
     FeedRead,
+    SyncRead,
 ];
 
 /// What who only looks may do.
@@ -126,6 +130,7 @@ const ALL: &[ActionName] = &[
     TargetSetRead,
     TargetSetWrite,
     FeedRead,
+    SyncRead,
 ];
 
 impl Role {

@@ -16,6 +16,7 @@ pub mod reviews;
 pub mod services;
 pub mod sessions;
 pub mod target_sets;
+pub mod sync;
 pub mod totals;
 pub mod units;
 pub mod visits;
@@ -36,6 +37,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     reviews::routes(config);
     totals::routes(config);
     feed::routes(config);
+    sync::routes(config);
 }
 
 /// The head of the OpenAPI document; the paths come from the handlers.

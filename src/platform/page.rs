@@ -106,10 +106,12 @@ fn check(list: &str, key: &[u8]) -> [u8; CHECK_LENGTH] {
 /// The cursor for a position. The check sum guards against accidents and tinkering, not against a forger: a cursor
 /// carries no authority, every page is filtered by the caller's scope anew.
 pub fn encode<K: Serialize>(list: &str, key: &K) -> String {
-    let mut bytes = serde_json::to_vec(key).unwrap_or_default();
-    let sum = check(list, &bytes);
-    bytes.extend_from_slice(&sum);
-    URL_SAFE_NO_PAD.encode(bytes)
+    encode_bytes(list, &serde_json::to_vec(key).unwrap_or_default())
+}
+
+/// The same for a position that is written as bytes.
+pub fn encode_bytes(list: &str, key: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode([key, &check(list, key)].concat())
 }
 
 /// 400: not a cursor that we made for this list.
@@ -123,17 +125,22 @@ pub fn bad_cursor() -> ApiError {
 /// # Errors
 /// 400 if it is not one that [`encode`] made for this list.
 pub fn decode<K: DeserializeOwned>(list: &str, cursor: &str) -> Result<K, ApiError> {
-    let bad = bad_cursor;
-    let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| bad())?;
-    let (key, sum) = bytes
-        .len()
-        .checked_sub(CHECK_LENGTH)
-        .and_then(|at| bytes.split_at_checked(at))
-        .ok_or_else(bad)?;
-    if sum != check(list, key) {
-        return Err(bad());
+    serde_json::from_slice(&decode_bytes(list, cursor)?).map_err(|_| bad_cursor())
+}
+
+/// The same for one that [`encode_bytes`] made.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_bytes(list: &str, cursor: &str) -> Result<Vec<u8>, ApiError> {
+    let mut key = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| bad_cursor())?;
+    let at = key.len().checked_sub(CHECK_LENGTH).ok_or_else(bad_cursor)?;
+    let sum = key.split_off(at);
+    if sum == check(list, &key) {
+        Ok(key)
+    } else {
+        Err(bad_cursor())
     }
-    serde_json::from_slice(key).map_err(|_| bad())
 }
 
 #[cfg(test)]

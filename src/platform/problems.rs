@@ -62,6 +62,7 @@ codes! {
     UnknownHousehold "unknown_household" 422 "The booth has no such household" "PUT the household first, and use the booth that it belongs to."
     IdempotencyMismatch "idempotency_mismatch" 422 "The Idempotency-Key was used for another request" "Use a new key for a new request."
     ImportRejected "import_rejected" 422 "The file has errors; nothing was imported" "`errors` lists line, column and reason of every bad row. Mend them and send the file again."
+    ScopeTooWide "scope_too_wide" 422 "There are more booths than a phone should hold" "Sync is for work in the field: at most 500 booths under all grants together. Read what lies above by the lists and totals, page by page."
     PreconditionRequired "precondition_required" 428 "Say which version you are changing" "Send `If-Match` with the `ETag` of what you read."
     TooManyRequests "too_many_requests" 429 "Too many requests" "Wait as long as `Retry-After` says."
     SignInSuspended "sign_in_suspended" 429 "Sign-in by message is suspended for today" "Too many wrong codes were tried over all accounts. Sign in with grant_type `totp`, or with a code that your coordinator reads out."

@@ -149,7 +149,7 @@ impl Scene {
     /// Whether an answer to a list holds what belongs to booth S1-B1.
     fn holds_ours(&self, operation: &str, answer: &Answer) -> bool {
         let wanted = match operation {
-            "list_seats" | "list_units" => format!("\"id\":{},", self.world.unit("S1-B1")),
+            "list_seats" | "list_units" | "sync" => format!("\"id\":{},", self.world.unit("S1-B1")),
             "list_workers" => format!("\"id\":{},", self.worker_id),
             "list_campaigns" => format!("\"id\":{},", self.campaign),
             "list_services" => format!("\"unit_id\":{},", self.world.unit("S1-B1")),

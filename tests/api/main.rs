@@ -36,6 +36,7 @@ mod services;
 mod sessions;
 mod sign_in;
 mod target_sets;
+mod sync;
 mod tokens;
 mod totals;
 mod units;

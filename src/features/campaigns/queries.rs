@@ -134,6 +134,42 @@ pub async fn versions(tx: &mut Tx, ids: &[CampaignId]) -> QueryResult<Vec<(Campa
     Ok(rows.into_iter().map(|row| (row.id, row.version)).collect())
 }
 
+/// The ids and versions of the campaigns of these units that end no sooner than a day, by id. Proves nothing about the
+/// caller: whoever uses it has found these units above booths of his.
+///
+/// # Errors
+/// What the database says.
+pub async fn versions_at(
+    tx: &mut Tx,
+    units: &[UnitId],
+    until: NaiveDate,
+) -> QueryResult<Vec<(CampaignId, i32)>> {
+    let rows: Vec<VersionRow> = statement(
+        "SELECT id, version FROM campaigns WHERE unit_id = ANY ($1) AND (ends_on IS NULL OR ends_on >= $2) ORDER BY id",
+    )
+    .bind::<Array<Integer>, _>(units)
+    .bind::<Date, _>(until)
+    .load(tx)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.version)).collect())
+}
+
+/// These campaigns with their current questions, by id. Ids that [`versions_at`] found.
+///
+/// # Errors
+/// What the database says.
+pub async fn list_current(tx: &mut Tx, ids: &[CampaignId]) -> QueryResult<Vec<CampaignView>> {
+    let rows: Vec<CampaignRow> = statement(
+        "SELECT c.*, q.questions FROM campaigns c
+         JOIN campaign_questions q ON q.campaign_id = c.id AND q.version = c.question_version
+         WHERE c.id = ANY ($1) ORDER BY c.id",
+    )
+    .bind::<Array<Integer>, _>(ids)
+    .load(tx)
+    .await?;
+    Ok(rows.into_iter().map(CampaignView::from).collect())
+}
+
 // Seen by whoever reads at a unit that shares a booth with the campaign's. Straight above or below shows in one
 // lineage; across (a mandal and a constituency, say) takes a booth that lies under both, and is looked for only
 // between the levels where it can be, since a state has a hundred thousand booths.

@@ -20,11 +20,16 @@ pub const fn works_at_doors(role: Role) -> bool {
 
 /// The household as seen from above the mandal.
 pub fn from_afar(mut household: HouseholdView) -> HouseholdView {
-    household.location = household.location.map(|at| Location {
+    household.location = household.location.map(blur);
+    household
+}
+
+/// A place as seen from there.
+pub fn blur(at: Location) -> Location {
+    Location {
         lat: round(at.lat),
         lon: round(at.lon),
-    });
-    household
+    }
 }
 
 /// To three decimals: about 100 m.

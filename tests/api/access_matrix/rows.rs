@@ -235,6 +235,10 @@ impl Scene {
                     with(ask("POST", "/v1/visits/batch".into()), json!({"visits": [visit]})),
                 )
             }
+            "sync" => (
+                Kind::List,
+                with(ask("POST", "/v1/sync".into()), json!({"limit": 2000})),
+            ),
             "list_visits" => (Kind::List, ask("GET", "/v1/visits?limit=500".into())),
             "export_visits" => (Kind::List, ask("GET", "/v1/visits/export?format=ndjson".into())),
             "get_visit" => (Kind::At, ask("GET", format!("/v1/visits/{visit}"))),

@@ -3,6 +3,7 @@
 
 mod client;
 mod database;
+mod phone;
 mod world;
 
 use std::net::{SocketAddr, TcpListener};
@@ -28,6 +29,7 @@ pub fn data_keys() -> DataKeys {
 
 pub use client::{Answer, Client};
 pub use database::TestDatabase;
+pub use phone::{KINDS, Phone, count};
 pub use world::{Actor, World, phone_of};
 
 /// The instant at which every test begins, unless it moves its clock: 2026-11-23, 12:00 in India.
