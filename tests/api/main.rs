@@ -26,6 +26,7 @@ mod imports;
 mod kills;
 mod limits;
 mod migrations;
+mod model_phone;
 mod moves;
 mod openapi;
 mod privacy;
