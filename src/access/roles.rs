@@ -6,10 +6,8 @@ use super::actions::ActionName;
 use super::actions::ActionName::*;
 use super::actions::ActionName::{
     CampaignRead, CampaignWrite, GrantWrite, HouseholdRead, HouseholdWrite, ReviewWrite, ServiceRead,
-    ServiceWrite, TotalsCheck, TotalsRead, UnitImport, UnitRead, UnitWrite, VisitCorrect, VisitCorrectOwn,
-    CampaignRead, CampaignWrite, GrantWrite, HouseholdRead, HouseholdWrite, ServiceRead, ServiceWrite,
-    SyncRead, TotalsCheck, TotalsRead, UnitImport, UnitRead, UnitWrite, VisitCorrect, VisitCorrectOwn,
-    VisitExport, VisitRead, VisitReadOwn, VisitRecord, VisitVoid, WorkerRead, WorkerWrite,
+    ServiceWrite, SyncRead, TotalsCheck, TotalsRead, UnitImport, UnitRead, UnitWrite, VisitCorrect,
+    VisitCorrectOwn, VisitExport, VisitRead, VisitReadOwn, VisitRecord, VisitVoid, WorkerRead, WorkerWrite,
 };
 
 /// A role that a worker can hold at a unit.

@@ -19,29 +19,69 @@ const OUTCOMES: [&str; 3] = ["met", "not_home", "refused"];
 #[derive(Clone, Debug)]
 enum Step {
     /// The worker records a visit, without a network, in one of the booths that his phone knows.
-    Visit { booth: usize, outcome: usize },
+    Visit {
+        booth: usize,
+        outcome: usize,
+    },
     /// He writes a household that is new, or another label on one that he holds.
-    Household { booth: usize, known: Option<usize> },
+    Household {
+        booth: usize,
+        known: Option<usize>,
+    },
     /// He corrects a visit that he sees.
-    Correct { visit: usize, outcome: usize },
+    Correct {
+        visit: usize,
+        outcome: usize,
+    },
     /// The phone uploads what waits; the reply may get lost.
-    Upload { lost: bool },
+    Upload {
+        lost: bool,
+    },
     /// The phone syncs; it gives up after so many pages, or the reply to the first gets lost.
-    Sync { limit: usize, pages: Option<usize>, lost: bool },
+    Sync {
+        limit: usize,
+        pages: Option<usize>,
+        lost: bool,
+    },
     /// The phone loses an item by itself.
-    Damage { kind: usize, item: usize },
+    Damage {
+        kind: usize,
+        item: usize,
+    },
     /// A coordinator voids a visit of the worker's.
-    Void { visit: usize },
+    Void {
+        visit: usize,
+    },
+    /// A coordinator judges one.
+    Review {
+        visit: usize,
+        verified: bool,
+    },
     /// Somebody else writes a household, new or known.
-    Other { booth: usize, known: Option<usize> },
+    Other {
+        booth: usize,
+        known: Option<usize>,
+    },
     /// A booth goes to the other mandal, or a mandal's name changes.
-    Move { booth: usize, to: bool, day: i64 },
-    Rename { booth: usize },
+    Move {
+        booth: usize,
+        to: bool,
+        day: i64,
+    },
+    Rename {
+        booth: usize,
+    },
     Campaign,
-    Grant { booth: usize },
-    EndGrant { grant: usize },
+    Grant {
+        booth: usize,
+    },
+    EndGrant {
+        grant: usize,
+    },
     Post,
-    Wait { hours: u8 },
+    Wait {
+        hours: u8,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -56,6 +96,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(limit, pages, lost)| Step::Sync { limit, pages, lost }),
         1 => (0..KINDS.len(), 0..100usize).prop_map(|(kind, item)| Step::Damage { kind, item }),
         2 => (0..100usize).prop_map(|visit| Step::Void { visit }),
+        3 => (0..100usize, any::<bool>()).prop_map(|(visit, verified)| Step::Review { visit, verified }),
         3 => (booth(), known()).prop_map(|(booth, known)| Step::Other { booth, known }),
         2 => (booth(), any::<bool>(), 0..3i64).prop_map(|(booth, to, day)| Step::Move { booth, to, day }),
         1 => booth().prop_map(|booth| Step::Rename { booth }),
@@ -85,7 +126,11 @@ struct Run {
 
 impl Run {
     async fn begin() -> Self {
-        let app = TestApp::start_with(Settings { poster: false, ..Settings::default() }).await;
+        let app = TestApp::start_with(Settings {
+            poster: false,
+            ..Settings::default()
+        })
+        .await;
         let world = World::build(&app).await;
         let campaign = world.campaign("IN").await;
         for booth in BOOTHS {
@@ -115,7 +160,9 @@ impl Run {
     async fn take(&mut self, step: &Step) {
         match *step {
             Step::Visit { booth, outcome } => {
-                let Some(booth) = Self::nth(self.phone.booths.iter().copied(), booth) else { return };
+                let Some(booth) = Self::nth(self.phone.booths.iter().copied(), booth) else {
+                    return;
+                };
                 let id = Uuid::now_v7();
                 let visit = json!({"id": id, "campaign_id": self.campaign, "booth_id": booth,
                                    "visited_at": self.app.clock.now(), "outcome": OUTCOMES[outcome]});
@@ -131,7 +178,8 @@ impl Run {
                 let Some(booth) = booth else { return };
                 let id = held.map_or_else(Uuid::now_v7, |item| item["id"].as_str().unwrap().parse().unwrap());
                 let label = format!("mine {}", self.recorded.len());
-                self.households.insert(id, json!({"booth_id": booth, "label": label}));
+                self.households
+                    .insert(id, json!({"booth_id": booth, "label": label}));
             }
             Step::Correct { visit, outcome } => self.correct(visit, outcome).await,
             Step::Upload { lost } => self.upload(lost).await,
@@ -144,8 +192,26 @@ impl Run {
             Step::Void { visit } => {
                 if let Some(id) = Self::nth(self.recorded.iter(), visit) {
                     let path = format!("/v1/visits/{id}/void");
-                    let status = self.admin.client.post(&path, json!({"reason": "Mistake"})).await.status;
+                    let status = self
+                        .admin
+                        .client
+                        .post(&path, json!({"reason": "Mistake"}))
+                        .await
+                        .status;
                     assert!([200, 404].contains(&status), "{status}");
+                }
+            }
+            Step::Review { visit, verified } => {
+                if let Some(id) = Self::nth(self.recorded.iter(), visit) {
+                    let verdict = if verified {
+                        json!({"verdict": "verified"})
+                    } else {
+                        json!({"verdict": "rejected", "reason": format!("Reason {}", self.recorded.len())})
+                    };
+                    let path = format!("/v1/visits/{id}/review");
+                    let answer = self.admin.client.post(&path, verdict).await;
+                    // 404: still on the phone; 409: voided.
+                    assert!([200, 201, 404, 409].contains(&answer.status), "{}", answer.text());
                 }
             }
             Step::Other { booth, known } => self.other(booth, known).await,
@@ -156,7 +222,8 @@ impl Run {
             }
             Step::Campaign => {
                 let path = format!("/v1/campaigns/{}", self.campaign);
-                self.patch(&path, json!({"name": format!("Abhiyan {}", self.recorded.len())})).await;
+                self.patch(&path, json!({"name": format!("Abhiyan {}", self.recorded.len())}))
+                    .await;
             }
             Step::Grant { booth } => {
                 let path = format!("/v1/workers/{}/grants", self.worker.worker_id);
@@ -167,7 +234,12 @@ impl Run {
             }
             Step::EndGrant { grant } => {
                 let grants = "SELECT id FROM grants WHERE worker_id = $1 AND ended_at IS NULL ORDER BY id";
-                let rows = self.world.db.query(grants, &[&self.worker.worker_id]).await.unwrap();
+                let rows = self
+                    .world
+                    .db
+                    .query(grants, &[&self.worker.worker_id])
+                    .await
+                    .unwrap();
                 // One is left, so that he may sync at all.
                 if rows.len() > 1 {
                     let id: i32 = rows[grant % rows.len()].get(0);
@@ -195,9 +267,14 @@ impl Run {
 
     /// With the version that the phone knows: whoever changed it meanwhile wins, and the next sync shows it.
     async fn correct(&mut self, visit: usize, outcome: usize) {
-        let Some(item) = Self::nth(self.phone.of("visits").values().cloned(), visit) else { return };
+        let Some(item) = Self::nth(self.phone.of("visits").values().cloned(), visit) else {
+            return;
+        };
         let path = format!("/v1/visits/{}", item["id"].as_str().unwrap());
-        let client = self.worker.client.header("If-Match", &format!("\"{}\"", item["version"]));
+        let client = self
+            .worker
+            .client
+            .header("If-Match", &format!("\"{}\"", item["version"]));
         let answer = client.patch(&path, json!({"outcome": OUTCOMES[outcome]})).await;
         assert!([200, 403, 409, 412].contains(&answer.status), "{}", answer.text());
     }
@@ -216,7 +293,11 @@ impl Run {
             return;
         }
         let visits: Vec<&Value> = self.visits.values().collect();
-        let answer = self.worker.client.post("/v1/visits/batch", json!({"visits": visits})).await;
+        let answer = self
+            .worker
+            .client
+            .post("/v1/visits/batch", json!({"visits": visits}))
+            .await;
         let results = answer.expect(200).json["results"].as_array().unwrap().clone();
         if lost {
             return;
@@ -256,7 +337,12 @@ impl Run {
     }
 
     async fn other(&self, booth: usize, known: Option<usize>) {
-        let rows = self.world.db.query("SELECT id, booth_id FROM households ORDER BY id", &[]).await.unwrap();
+        let rows = self
+            .world
+            .db
+            .query("SELECT id, booth_id FROM households ORDER BY id", &[])
+            .await
+            .unwrap();
         let (id, booth) = match known {
             Some(n) => (rows[n % rows.len()].get(0), rows[n % rows.len()].get(1)),
             None => (Uuid::new_v4(), self.world.unit(BOOTHS[booth])),
@@ -289,10 +375,19 @@ impl Run {
         wanted.sort_unstable();
         assert_eq!(stored, wanted, "refused: {:?}", self.refused);
         // All of them are young enough to be on the phone, wherever their booths are now.
-        let held: Vec<Uuid> = self.phone.of("visits").keys().map(|id| id.parse().unwrap()).collect();
+        let held: Vec<Uuid> = self
+            .phone
+            .of("visits")
+            .keys()
+            .map(|id| id.parse().unwrap())
+            .collect();
         assert_eq!(held, wanted);
         // He only ever recorded in booths that his phone had been given, so nothing was refused to him for good.
-        assert!(self.refused.values().all(|code| code == "\"outside_scope\""), "{:?}", self.refused);
+        assert!(
+            self.refused.values().all(|code| code == "\"outside_scope\""),
+            "{:?}",
+            self.refused
+        );
         crate::exactness::assert_exact(&self.world.db, "the work of the phone").await;
     }
 }

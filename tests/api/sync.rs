@@ -211,6 +211,20 @@ async fn a_workers_own_visits_tell_what_others_did_to_them() {
         (&json!(true), &json!("Never made"))
     );
     assert_eq!(voided["version"], 2);
+    let path = format!("/v1/visits/{}/review", skewed["id"].as_str().unwrap());
+    let coordinator = s.actor(Role::MandalCoordinator, "S1-M1").await;
+    for reason in ["Nobody lives there", "The door is bricked up"] {
+        let verdict = json!({"verdict": "rejected", "reason": reason});
+        let answer = coordinator.client.post(&path, verdict).await;
+        assert!(answer.status < 300, "{}", answer.text());
+        next(&mut phone, &worker).await;
+        let rejected = held(&phone, &skewed);
+        assert_eq!(
+            (&rejected["review"], &rejected["review_reason"]),
+            (&json!("rejected"), &json!(reason))
+        );
+        assert_eq!(rejected["version"], 1, "a verdict makes no version");
+    }
 }
 
 #[actix_web::test]
@@ -527,4 +541,58 @@ async fn a_booth_of_three_hundred_doors_fits_in_a_hundred_kilobytes_and_an_idle_
     let sent = phone.request(1_000).to_string().len();
     assert!(plain + sent < 2_048, "{plain} bytes answer {sent}");
     eprintln!("first {size} bytes (gzip), idle {plain} bytes ({packed} gzip), asked for with {sent}");
+}
+
+/// docs/sync.md, "A worked exchange".
+#[actix_web::test]
+async fn the_worked_exchange_of_the_guide() {
+    let s = scene().await;
+    let door: Uuid = "01998f7e-58f5-7b21-a6a9-9c0ce5d5fd33".parse().unwrap();
+    s.put_household(door, "S1-B1", "7").await;
+    s.post_journal().await;
+    let worker = s.actor(Role::BoothWorker, "S1-B1").await;
+    let mut phone = Phone::default();
+    let first = worker.client.post("/v1/sync", json!({})).await.expect(200).json;
+    assert_eq!(
+        (&first["fresh"], &first["has_more"]),
+        (&json!(true), &json!(false))
+    );
+    assert_eq!(first["server_time"], "2026-11-23T06:30:00Z");
+    assert_eq!(first["booths"], json!({"gained": [14], "lost": []}));
+    assert_eq!(first["hashes"]["households"], "2ba9ce7aef51a35d");
+    assert_eq!(first["hashes"]["visits"], "0000000000000000");
+    phone.apply(&first);
+    assert_eq!(first["hashes"], phone.hashes());
+    s.put_household(door, "S1-B1", "7-A").await;
+    let made = visit(&s.world, s.campaign, "S1-B1");
+    worker.client.post("/v1/visits", made.clone()).await.expect(201);
+    let request = phone.request(1_000);
+    let second = worker
+        .client
+        .post("/v1/sync", request.clone())
+        .await
+        .expect(200)
+        .json;
+    assert_eq!(
+        worker.client.post("/v1/sync", request).await.expect(200).json,
+        second
+    );
+    assert_eq!(second["replaced"]["days"], json!(["2026-11-23"]));
+    assert_eq!(
+        (&second["households"][0]["rev"], &second["households"][0]["label"]),
+        (&json!("2"), &json!("7-A"))
+    );
+    assert_eq!(
+        (ids(&second["visits"]), count(&second)),
+        (vec![made["id"].as_str().unwrap().to_owned()], 2)
+    );
+    phone.apply(&second);
+    s.move_to("S1-B1", "S1-M2", "2026-11-23").await;
+    let path = format!("/v1/workers/{}/grants", worker.worker_id);
+    let grant = json!({"role": "booth_worker", "unit_id": 15, "valid_from": "2026-11-23"});
+    s.admin.client.post(&path, grant).await.expect(201);
+    let third = next(&mut phone, &worker).await;
+    assert_eq!(third["booths"], json!({"gained": [15], "lost": []}));
+    assert_eq!(third["grants"][0]["unit_id"], 15);
+    assert!(ids(&third["units"]).contains(&"15".to_owned()));
 }

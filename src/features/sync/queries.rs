@@ -202,10 +202,21 @@ pub async fn changed_households(
     .await
 }
 
+/// The number of the last verdict on a visit, 0 if there is none: verdicts make no version of it.
+macro_rules! last_review {
+    () => {
+        "coalesce((SELECT max(r.number) FROM reviews r WHERE r.state_id = v.state_id AND r.visit_id = v.id), 0)"
+    };
+}
+
 /// What of a visit is shown to its author, in 8 hexadecimal digits. All else of it is fixed or moves `version`.
 macro_rules! visit_rev {
     () => {
-        "left(encode(sha256(convert_to(v.version || '|' || v.review || '|' || v.flags::text, 'UTF8')), 'hex'), 8)"
+        concat!(
+            "left(encode(sha256(convert_to(v.version || '|' || v.review || '|' || ",
+            last_review!(),
+            " || '|' || v.flags::text, 'UTF8')), 'hex'), 8)"
+        )
     };
 }
 
@@ -250,6 +261,8 @@ pub struct VisitRow {
     pub flags: Stored<Vec<SyncFlag>>,
     #[diesel(sql_type = Text)]
     pub review: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub review_reason: Option<String>,
     #[diesel(sql_type = Bool)]
     pub voided: bool,
     #[diesel(sql_type = Nullable<Text>)]
@@ -269,6 +282,8 @@ pub async fn visits(
         "SELECT v.id, ",
         visit_rev!(),
         " AS rev, v.booth_id, v.campaign_id, v.household_id, v.visited_at, v.visited_on, v.outcome, v.flags, v.review,
+                (SELECT r.reason FROM reviews r WHERE r.state_id = v.state_id AND r.visit_id = v.id
+                 ORDER BY r.number DESC LIMIT 1) AS review_reason,
                 v.voided_at IS NOT NULL AS voided, v.void_reason, v.version
          FROM unnest($1::date[], $2::uuid[]) WITH ORDINALITY AS d (day, after, n)
          JOIN visits v ON v.visited_on = d.day AND v.id > d.after AND v.worker_id = $3

@@ -406,6 +406,8 @@ pub struct SyncVisit {
     /// `unreviewed`, `verified`, `rejected` or `correction_wanted`.
     #[schema(example = "unreviewed")]
     pub review: String,
+    /// Why, as the coordinator told the author.
+    pub review_reason: Option<String>,
     #[schema(example = false)]
     pub voided: bool,
     pub void_reason: Option<String>,
@@ -427,6 +429,7 @@ impl From<VisitRow> for SyncVisit {
             outcome: row.outcome,
             flags: row.flags.0,
             review: row.review,
+            review_reason: row.review_reason,
             voided: row.voided,
             void_reason: row.void_reason,
             version: row.version,
