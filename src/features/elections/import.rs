@@ -201,9 +201,12 @@ impl Found<'_> {
     }
 }
 
+/// An election by its code, a seat, and what was imported of it.
+type Named<'a> = (&'a str, UnitId, [u8; 32]);
+
 /// One entry a state, about the elections whose seats changed there.
 fn record(elections: &HashMap<String, i32>, changed: &[&Found<'_>]) -> Record {
-    let mut states: BTreeMap<UnitId, Vec<(&str, UnitId, [u8; 32])>> = BTreeMap::new();
+    let mut states: BTreeMap<UnitId, Vec<Named<'_>>> = BTreeMap::new();
     for seat in changed {
         let seats = states.entry(seat.unit.state_id).or_default();
         seats.push((seat.election, seat.unit.id, seat.digest.0));
