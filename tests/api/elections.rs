@@ -334,7 +334,8 @@ async fn the_known_answers_of_2014_come_out() {
         .batch_execute(
             "INSERT INTO units (id, code, level, name, state_id, created_at, updated_at)
              VALUES (1, 'IN', 'nation', 'India', 1, now(), now());
-             INSERT INTO lineages (unit_id, valid_from, state_id, unit_ids) VALUES (1, '0001-01-01', 1, '{1}')",
+             INSERT INTO lineages (unit_id, valid_from, state_id, unit_ids) VALUES (1, '0001-01-01', 1, '{1}');
+             SELECT setval('units_id_seq', 1000)",
         )
         .await
         .unwrap();
