@@ -3,21 +3,21 @@
 
 use std::future::Future;
 use std::ops::Deref;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use actix_web::dev::{Decompress, Payload};
-use actix_web::error::PayloadError;
+use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::web::{Bytes, BytesMut};
 use actix_web::{FromRequest, HttpRequest};
 use aws_lc_rs::digest;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
 use super::config::Config;
 use super::error::{ApiError, Code};
 use super::idempotency::{IdempotencyKey, key_of};
+use super::inflate::inflated;
 use super::validate::{FieldErrors, Validate};
 
 /// The bound on a body, in bytes after inflation.
@@ -25,8 +25,6 @@ pub const MAX_BODY: usize = 256 * 1024;
 /// The bound on a batch, in bytes after inflation.
 pub const MAX_BATCH: usize = 1024 * 1024;
 
-/// How much of a body is inflated before the bound is looked at again.
-const PIECE: usize = 128;
 /// How long a body may take to arrive.
 const BODY_WAIT: Duration = Duration::from_secs(20);
 
@@ -86,8 +84,7 @@ fn read_body(
         .and_then(|value| value.to_str().ok())
         .map(|value| value.split(';').next().unwrap_or("").trim().to_ascii_lowercase())
         .is_some_and(|kind| kind == "application/json");
-    let encoding = encoding_of(request);
-    let mut body = Decompress::from_headers(in_small_pieces(payload), request.headers());
+    let body = inflated(request, payload);
     let wait = request
         .app_data::<actix_web::web::Data<Config>>()
         .map_or(BODY_WAIT, |config| config.body_wait);
@@ -98,11 +95,11 @@ fn read_body(
                 "the body must be application/json",
             ));
         }
-        encoding?;
+        let mut body = pin!(body?);
         let reading = async {
             let mut bytes = BytesMut::new();
             while let Some(chunk) = body.next().await {
-                let chunk = chunk.map_err(|error| unreadable(&error.to_string()))?;
+                let chunk = chunk?;
                 if bytes.len().saturating_add(chunk.len()) > max {
                     return Err(ApiError::new(
                         Code::PayloadTooLarge,
@@ -117,39 +114,6 @@ fn read_body(
             let detail = format!("the body took longer than {} s to arrive", wait.as_secs());
             Err(ApiError::new(Code::RequestTimeout, detail))
         })
-    }
-}
-
-/// A body in pieces so small that none of them inflates to more than some megabytes: the bound is looked at after each.
-/// (DEFLATE grows a byte to about a thousand, a block of zstd a few bytes to 128 KiB.)
-fn in_small_pieces(payload: Payload) -> impl Stream<Item = Result<Bytes, PayloadError>> {
-    payload.flat_map(|chunk| {
-        let pieces: Vec<Result<Bytes, PayloadError>> = match chunk {
-            Ok(chunk) => (0..chunk.len())
-                .step_by(PIECE)
-                .map(|at| Ok(chunk.slice(at..chunk.len().min(at.saturating_add(PIECE)))))
-                .collect(),
-            Err(error) => vec![Err(error)],
-        };
-        stream::iter(pieces)
-    })
-}
-
-/// Only encodings that [`Decompress`] knows; it would hand anything else through as it is.
-///
-/// # Errors
-/// 415 for any other.
-pub fn encoding_of(request: &HttpRequest) -> Result<(), ApiError> {
-    match request
-        .headers()
-        .get(header::CONTENT_ENCODING)
-        .map(header::HeaderValue::as_bytes)
-    {
-        None | Some(b"identity" | b"gzip" | b"zstd") => Ok(()),
-        Some(_) => Err(ApiError::new(
-            Code::UnsupportedMediaType,
-            "Content-Encoding must be gzip, zstd or identity",
-        )),
     }
 }
 

@@ -11,6 +11,7 @@ pub mod embedded_postgres;
 pub mod error;
 pub mod idempotency;
 pub mod ids;
+pub mod inflate;
 pub mod limits;
 pub mod location;
 pub mod migrations;

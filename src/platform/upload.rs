@@ -1,20 +1,25 @@
 //! Files that come as the body of a request: bounded after inflation, and bound to their Idempotency-Key by content.
 
+use std::pin::pin;
+use std::time::Duration;
+
 use actix_web::HttpRequest;
-use actix_web::dev::Decompress;
 use actix_web::http::header;
 use actix_web::web::{Bytes, BytesMut, Payload};
 use aws_lc_rs::digest;
 use futures_util::StreamExt;
 
-use super::body::encoding_of;
 use super::error::{ApiError, Code};
 use super::idempotency::{IdempotencyKey, key_of};
+use super::inflate::inflated;
+
+/// How long a client may send nothing.
+const SILENCE: Duration = Duration::from_secs(20);
 
 /// Reads a CSV file of at most `most` bytes into memory.
 ///
 /// # Errors
-/// 413, 415, or 400 when it breaks off.
+/// 413, 415, 408 when nothing comes, or 400 when it breaks off.
 pub async fn read_csv(request: &HttpRequest, payload: Payload, most: usize) -> Result<Bytes, ApiError> {
     let is_csv = request
         .headers()
@@ -28,13 +33,14 @@ pub async fn read_csv(request: &HttpRequest, payload: Payload, most: usize) -> R
             "the body must be text/csv",
         ));
     }
-    encoding_of(request)?;
-    let mut body = Decompress::from_headers(payload.into_inner(), request.headers());
+    let mut body = pin!(inflated(request, payload.into_inner())?);
     let mut bytes = BytesMut::new();
-    while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|error| {
-            ApiError::new(Code::UnreadableBody, format!("the body cannot be read: {error}"))
-        })?;
+    loop {
+        let next = tokio::time::timeout(SILENCE, body.next())
+            .await
+            .map_err(|_| ApiError::new(Code::RequestTimeout, "nothing of the file came for too long"))?;
+        let Some(chunk) = next else { break };
+        let chunk = chunk?;
         if bytes.len().saturating_add(chunk.len()) > most {
             return Err(ApiError::new(
                 Code::PayloadTooLarge,

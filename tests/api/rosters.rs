@@ -125,7 +125,10 @@ async fn an_import_takes_the_right_and_a_file_that_can_be_read() {
     let admin = world.actor(&app, Role::StateAdmin, "S1").await.client;
     assert_eq!(admin.post("/v1/imports/workers", json!({})).await.status, 415);
     assert_eq!(import(&admin, "phone,name\n").await.status, 422);
-    assert_eq!(import(&admin, &"x".repeat(4 * 1024 * 1024 + 1)).await.status, 413);
+    assert_eq!(
+        import(&admin, &"x".repeat(16 * 1024 * 1024 + 1)).await.status,
+        413
+    );
     assert_eq!(
         import_to(&admin, "/v1/imports/workers?dry=1", file).await.status,
         422

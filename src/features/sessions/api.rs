@@ -4,12 +4,12 @@ use uuid::Uuid;
 
 use super::queries::{self, RefreshRow, RosterRow};
 use super::rules;
-use super::wire::{DeviceView, DevicesView, MeView, ServiceTokenView, TokenRequest, TokenView};
+use super::wire::{DeviceView, DevicesView, MeView, NoticeView, ServiceTokenView, TokenRequest, TokenView};
 use crate::access::actions::ActionName;
 use crate::access::tokens::{LIFE, SERVICE_LIFE};
 use crate::access::{Access, Caller};
 use crate::features::services;
-use crate::features::workers::load_worker;
+use crate::features::workers::{load_worker, notices_since};
 use crate::journal::{Actor, Digest, Entry, Record};
 use crate::platform::body::{Json, Path};
 use crate::platform::clock::Clock;
@@ -311,9 +311,18 @@ pub async fn log_out_everywhere(
 #[get("/v1/me")]
 pub async fn get_me(caller: Caller, db: web::Data<Db>) -> Result<Reply, ApiError> {
     let today = caller.today();
-    let worker = db
-        .read(async |tx| Ok(load_worker(tx, db.keys(), caller.worker_id(), today).await?))
+    let (worker, notices) = db
+        .read(async |tx| {
+            let worker = load_worker(tx, db.keys(), caller.worker_id(), today).await?;
+            Ok((worker, notices_since(tx, &caller, caller.session_id()).await?))
+        })
         .await?;
+    let notices = notices.into_iter().map(|row| NoticeView {
+        kind: row.kind,
+        device_id: row.device_id,
+        device_name: row.device_name,
+        at: row.created_at,
+    });
     let worker = worker.ok_or_else(|| ApiError::internal("a caller is not on the roster"))?;
     let held: Vec<_> = caller.grants().map(|grant| grant.id).collect();
     let grants = worker
@@ -335,6 +344,7 @@ pub async fn get_me(caller: Caller, db: web::Data<Db>) -> Result<Reply, ApiError
             (true, true) => "done",
         },
         actions: actions.collect(),
+        notices: notices.collect(),
         worker,
     })
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::rules::CodeKind;
 use super::wire::DeviceSent;
 use crate::access::{Caller, Role, Strength};
-use crate::features::workers::{new_phones, phone_index};
+use crate::features::workers::{Notice, new_phones, note, phone_index};
 use crate::journal::Digest;
 use crate::platform::data_keys::DataKeys;
 use crate::platform::db::Tx;
@@ -232,6 +232,9 @@ pub async fn begin_session(
     now: DateTime<Utc>,
     expires_at: DateTime<Utc>,
 ) -> QueryResult<(SessionId, bool)> {
+    if is_new_beside_others(tx, worker.id, device.id).await? {
+        note(tx, worker.id, Notice::NewDevice, Some(device.id), now).await?;
+    }
     statement(
         "INSERT INTO devices (id, worker_id, name, platform, app_version, created_at, last_seen_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7)
@@ -262,6 +265,23 @@ pub async fn begin_session(
     .execute(tx)
     .await?;
     Ok((id, ended > 0))
+}
+
+/// Whether he never signed in on this phone, but did on another.
+async fn is_new_beside_others(tx: &mut Tx, worker_id: WorkerId, device_id: DeviceId) -> QueryResult<bool> {
+    #[derive(QueryableByName)]
+    struct NewRow {
+        #[diesel(sql_type = Bool)]
+        is_new: bool,
+    }
+    let row: NewRow = statement(
+        "SELECT count(*) > 0 AND NOT coalesce(bool_or(id = $1), false) AS is_new FROM devices WHERE worker_id = $2",
+    )
+    .bind::<SqlUuid, _>(device_id)
+    .bind::<Integer, _>(worker_id)
+    .get_result(tx)
+    .await?;
+    Ok(row.is_new)
 }
 
 /// Ends what is open on a device; returns how many sessions that were.

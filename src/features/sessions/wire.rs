@@ -271,6 +271,21 @@ pub struct DevicesView {
     pub items: Vec<DeviceView>,
 }
 
+/// What happened to your account since this phone was signed in, and was not done on it.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct NoticeView {
+    /// `new_device`: a phone that was never used for it was signed in; `phone_changed`: the number was changed. If it was
+    /// not you, sign that phone out, or everywhere, and tell whoever manages you.
+    #[schema(example = "new_device")]
+    pub kind: String,
+    /// The phone that it came from; null: it was not one of yours.
+    #[schema(value_type = Option<uuid::Uuid>, example = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff")]
+    pub device_id: Option<DeviceId>,
+    #[schema(example = "Redmi 9A")]
+    pub device_name: Option<String>,
+    pub at: DateTime<Utc>,
+}
+
 /// Who is signed in and what he may do.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct MeView {
@@ -283,6 +298,8 @@ pub struct MeView {
     /// What one of them or more allows somewhere.
     #[schema(example = json!(["visit.record", "visit.read_own"]))]
     pub actions: Vec<&'static str>,
+    /// Show them until they are dismissed; the newest first, 30 days back, at most 20.
+    pub notices: Vec<NoticeView>,
 }
 
 /// The secret of a second factor, shown once.

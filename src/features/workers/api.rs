@@ -1,5 +1,6 @@
 use actix_web::{get, patch, post, web};
 
+use super::queries::notices::{Notice, end_codes, note};
 use super::queries::{
     Wanted, all_grants, find_by_phone, find_worker, insert_worker, list_workers as load_workers, lock_worker,
     national_admins_without, update_worker as store_worker,
@@ -15,7 +16,7 @@ use crate::platform::config::Config;
 use crate::platform::data_keys::DataKeys;
 use crate::platform::db::{Db, Tx};
 use crate::platform::error::{ApiError, Code, OnConstraint, Problem};
-use crate::platform::ids::{GrantId, WorkerId};
+use crate::platform::ids::{DeviceId, GrantId, WorkerId};
 use crate::platform::page::{Page, Paging};
 use crate::platform::reply::{IfMatch, Reply};
 use crate::platform::validate::FieldErrors;
@@ -118,6 +119,9 @@ pub async fn get_worker(caller: Caller, id: Path<WorkerId>, db: web::Data<Db>) -
 }
 
 /// Change a worker
+///
+/// Another phone number ends the codes that were sent to the old one. His phones stay signed in and are told of it
+/// (`notices` in `GET /v1/me`): if it was not his wish, he still can say so.
 #[utoipa::path(
     operation_id = "update_worker", tag = "workers", security(("bearer" = ["worker.write"])),
     params(
@@ -173,13 +177,24 @@ pub async fn update_worker(
             store_worker(tx, &keys, &permit, &changed, phone)
                 .await
                 .on_constraint("workers_phone_key", phone_taken)?;
+            let mut action = "worker.write";
+            if changed.phone != current.phone {
+                action = "worker.change_phone";
+                end_codes(tx, &permit, id).await?;
+                note(tx, id, Notice::PhoneChanged, device_of(&caller, id), actor.at).await?;
+            }
             let view = find_visible(tx, &keys, &caller, id).await?;
-            let record = record(&keys, &permit, "worker.write", &view);
+            let record = record(&keys, &permit, action, &view);
             Ok((view, record))
         })
         .await?;
     access.forget();
     Ok(Reply::ok(&view)?.with_version(view.version))
+}
+
+/// The phone in his hand, if it is himself who calls.
+fn device_of(caller: &Caller, id: WorkerId) -> Option<DeviceId> {
+    caller.actor().device_id.filter(|_| caller.worker_id() == id)
 }
 
 /// The worker if the caller may see him. Who may read no worker at all sees himself.

@@ -21,7 +21,7 @@ use crate::platform::error::{ApiError, Code, OnConstraint};
 use crate::platform::ids::{UnitId, WorkerId};
 
 /// Most rows of a file.
-const MAX_ROWS: usize = 50_000;
+const MAX_ROWS: usize = 100_000;
 /// Most errors that an answer lists.
 const MAX_ERRORS: usize = 1000;
 
@@ -104,6 +104,7 @@ impl From<ImportError> for ApiError {
             Code::ImportRejected,
             format!("{} errors; nothing was imported", rows.len()),
         )
+        .with_member("error_count", rows.len().into())
         .with_member("errors", errors.into())
     }
 }

@@ -7,8 +7,9 @@
 //! actions there himself.
 //!
 //! Invariants: a phone number belongs to one worker; only its last four digits are shown, except to its owner and to
-//! those who manage him; a grant is never erased or changed, only ended, so that the past can be told; one role is held
-//! at one unit once a day; there is always a national administrator once there was one.
+//! those who manage him; a grant is never erased, and all that ever changes of it is when it ends, so that the past can be
+//! told; a post is handed over in one piece; one role is held at one unit once a day; whoever's number is changed is told so
+//! on the phones that he had; there is always a national administrator once there was one.
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -20,6 +21,7 @@ mod wire;
 
 pub use api::permit_to_help;
 pub use import::{ImportError, Importer, import_roster};
+pub use queries::notices::{Notice, note, notices_since};
 pub use queries::sealing::{reseal_phones, seal_waiting};
 pub use queries::{load_own as load_worker, new_phones, phone_index};
 pub use rules::is_phone;
@@ -34,5 +36,6 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(api::update_worker)
         .service(api::grants::create_grant)
         .service(api::grants::end_grant)
+        .service(api::grants::hand_over_grant)
         .service(api::import::import_workers);
 }

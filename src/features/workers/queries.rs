@@ -14,6 +14,7 @@ use crate::platform::statement::statement;
 use crate::platform::stored::Stored;
 
 pub mod import;
+pub mod notices;
 pub mod sealing;
 
 #[derive(Clone, Debug, diesel::QueryableByName)]
@@ -369,6 +370,29 @@ pub async fn end_grant(
     .await?;
     count_change(tx, permit, worker_id).await?;
     Ok(ended)
+}
+
+/// Stores how a grant at the permit's unit ends when its post is handed over.
+pub async fn store_handed_over(
+    tx: &mut Tx,
+    permit: &Permit<GrantWrite>,
+    worker_id: WorkerId,
+    ended: &GrantView,
+) -> QueryResult<usize> {
+    let done = statement(
+        "UPDATE grants SET valid_to = $1, ended_at = $2, ended_by = $3
+         WHERE id = $4 AND worker_id = $5 AND unit_id = $6 AND ended_at IS NULL",
+    )
+    .bind::<Nullable<Date>, _>(ended.valid_to)
+    .bind::<Nullable<Timestamptz>, _>(ended.ended_at)
+    .bind::<Nullable<Integer>, _>(permit.actor().worker_id)
+    .bind::<Integer, _>(ended.id)
+    .bind::<Integer, _>(worker_id)
+    .bind::<Integer, _>(permit.unit_id())
+    .execute(tx)
+    .await?;
+    count_change(tx, permit, worker_id).await?;
+    Ok(done)
 }
 
 /// A change of a worker's grants is a change of the worker.

@@ -1,6 +1,6 @@
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 
-use super::wire::{GrantView, Origin, WorkerPatch, WorkerView};
+use super::wire::{GrantView, NewGrant, Origin, WorkerPatch, WorkerView};
 use crate::access::Role;
 use crate::platform::error::{ApiError, Code};
 use crate::platform::ids::UnitId;
@@ -134,6 +134,39 @@ pub fn find_overlap(
     })
 }
 
+/// The grants that a handover on a day makes of one: how the old one ends, and what is given to the new holder.
+///
+/// On its own first day, or today, the old grant ends at this moment: what its holder did this morning stays his. Later,
+/// it ends with the day before.
+pub fn hand_over(
+    grant: &GrantView,
+    from: NaiveDate,
+    now: DateTime<Utc>,
+    today: NaiveDate,
+) -> Result<(GrantView, NewGrant), ApiError> {
+    if grant.ended_at.is_some() {
+        return Err(ApiError::new(Code::Conflict, "the grant has ended already"));
+    }
+    let outside = from < grant.valid_from || grant.valid_to.is_some_and(|last| last < from);
+    if from < today || outside {
+        let detail = "must be today or later, and a day on which the grant holds";
+        return Err(ApiError::field("/from", "bad_day", detail));
+    }
+    let mut ended = grant.clone();
+    if from > today && from > grant.valid_from {
+        ended.valid_to = from.pred_opt();
+    } else {
+        ended.ended_at = Some(now);
+    }
+    let given = NewGrant {
+        role: grant.role,
+        unit_id: grant.unit_id,
+        valid_from: from,
+        valid_to: grant.valid_to,
+    };
+    Ok((ended, given))
+}
+
 /// Whether a grant can still be used, today or later.
 pub fn is_live(grant: &GrantView, today: NaiveDate) -> bool {
     grant.ended_at.is_none() && grant.valid_to.is_none_or(|last| today <= last)
@@ -168,6 +201,52 @@ mod tests {
     fn a_masked_phone_shows_four_digits() {
         assert_eq!(mask_phone("+919812345678"), "******5678");
         assert_eq!(mask_phone("12"), "******12");
+    }
+
+    fn day(text: &str) -> NaiveDate {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_post_is_handed_over_without_a_day_that_both_or_neither_hold() {
+        let now: DateTime<Utc> = "2026-11-23T06:30:00Z".parse().unwrap();
+        let today = day("2026-11-23");
+        let grant = GrantView {
+            id: crate::platform::ids::GrantId(3),
+            role: Role::BoothWorker,
+            unit_id: UnitId(14),
+            valid_from: day("2026-11-01"),
+            valid_to: Some(day("2026-12-31")),
+            ended_at: None,
+        };
+        let at = |grant: &GrantView, from: &str| hand_over(grant, day(from), now, today);
+        let (ended, given) = at(&grant, "2026-12-10").unwrap();
+        assert_eq!((ended.valid_to, ended.ended_at), (Some(day("2026-12-09")), None));
+        assert_eq!(
+            (given.valid_from, given.valid_to),
+            (day("2026-12-10"), grant.valid_to)
+        );
+        let (ended, _) = at(&grant, "2026-11-23").unwrap();
+        assert_eq!((ended.valid_to, ended.ended_at), (grant.valid_to, Some(now)));
+        let to_come = GrantView {
+            valid_from: day("2026-12-01"),
+            ..grant.clone()
+        };
+        let (ended, _) = at(&to_come, "2026-12-01").unwrap();
+        assert_eq!(ended.ended_at, Some(now), "it never holds a day");
+        for (grant, from) in [
+            (&grant, "2026-11-22"),
+            (&grant, "2027-01-01"),
+            (&to_come, "2026-11-30"),
+        ] {
+            assert!(at(grant, from).is_err(), "{from}");
+        }
+        assert!(at(&grant, "2026-12-31").is_ok());
+        let over = GrantView {
+            ended_at: Some(now),
+            ..grant
+        };
+        assert_eq!(at(&over, "2026-12-10").unwrap_err().code(), Code::Conflict);
     }
 
     fn any_day() -> impl proptest::strategy::Strategy<Value = NaiveDate> {

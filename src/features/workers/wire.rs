@@ -177,6 +177,33 @@ impl Validate for NewGrant {
     }
 }
 
+/// Who takes over a post, and from when.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Handover {
+    /// An active worker whom you may see.
+    #[schema(value_type = i32, example = 12)]
+    pub to_worker_id: WorkerId,
+    /// The first day of the new holder: today or later, and a day of the grant.
+    #[schema(example = "2026-11-23")]
+    pub from: NaiveDate,
+}
+
+impl Validate for Handover {
+    fn validate(&self, errors: &mut FieldErrors) {
+        errors.day("/from", self.from);
+    }
+}
+
+/// A post handed over.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct HandoverView {
+    /// The grant that was, with its end.
+    pub ended: GrantView,
+    /// The one that follows it: same role, same unit, same last day.
+    pub given: GrantView,
+}
+
 /// A role held at a unit from a day to a day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct GrantView {

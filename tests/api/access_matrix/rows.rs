@@ -192,6 +192,19 @@ impl Scene {
                     ask("DELETE", format!("/v1/workers/{other}/grants/{grant}")),
                 )
             }
+            "hand_over_grant" => {
+                let (other, next) = (
+                    self.world.new_worker("S1-B1").await,
+                    self.world.new_worker("S1-B1").await,
+                );
+                let grant = self
+                    .world
+                    .grant(other, Role::BoothWorker, "S1-B1", "2026-11-01", None)
+                    .await;
+                let path = format!("/v1/workers/{other}/grants/{grant}/handover");
+                let body = json!({"to_worker_id": next, "from": "2026-11-23"});
+                (Kind::At, with(ask("POST", path), body))
+            }
             "import_workers" => {
                 let text = format!("phone,name,unit_code\n+9197{n:08},Asha,S1-B1\n");
                 (Kind::At, csv("/v1/imports/workers", text))

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use actix_web::dev::{Decompress, Payload};
+use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, post, web};
@@ -12,10 +12,11 @@ use super::super::wire::{UnitImportQuery, UnitImportView};
 use crate::access::Caller;
 use crate::access::actions::UnitImport;
 use crate::access::policy::scope;
-use crate::platform::body::{Query, encoding_of};
+use crate::platform::body::Query;
 use crate::platform::db::Db;
 use crate::platform::error::{ApiError, Code, Problem};
 use crate::platform::idempotency::key_of;
+use crate::platform::inflate::inflated;
 use crate::platform::reply::Reply;
 
 /// The bound on a file, in bytes after inflation.
@@ -85,16 +86,13 @@ fn read_file(
             "the body must be text/csv",
         ));
     }
-    encoding_of(request)?;
-    let body = Decompress::from_headers(payload, request.headers());
+    let body = Box::pin(inflated(request, payload)?);
     Ok(stream::try_unfold((body, 0_usize), async |(mut body, read)| {
         let next = tokio::time::timeout(SILENCE, body.next())
             .await
             .map_err(|_| ApiError::new(Code::RequestTimeout, "nothing of the file came for too long"))?;
         let Some(bytes) = next else { return Ok(None) };
-        let bytes = bytes.map_err(|error| {
-            ApiError::new(Code::UnreadableBody, format!("the body cannot be read: {error}"))
-        })?;
+        let bytes = bytes?;
         let read = read.saturating_add(bytes.len());
         if read > MAX_FILE {
             return Err(ApiError::new(

@@ -1,28 +1,26 @@
-use actix_web::dev::Decompress;
-use actix_web::http::header;
-use actix_web::web::{Bytes, BytesMut};
 use actix_web::{HttpRequest, post, web};
-use aws_lc_rs::digest;
-use futures_util::StreamExt;
+use tokio::sync::Semaphore;
 
 use super::super::import::{Importer, import_roster};
 use super::super::wire::{ImportQuery, ImportView};
 use crate::access::{Access, Caller};
 use crate::journal::Record;
-use crate::platform::body::{Query, encoding_of};
+use crate::platform::body::Query;
 use crate::platform::config::Config;
 use crate::platform::db::{Db, Tx};
-use crate::platform::error::{ApiError, Code, Problem};
-use crate::platform::idempotency::{IdempotencyKey, key_of};
+use crate::platform::error::{ApiError, Problem};
 use crate::platform::reply::Reply;
+use crate::platform::upload::{key_for, read_csv};
 
 /// The bound on a file, in bytes after inflation.
-const MAX_FILE: usize = 4 * 1024 * 1024;
+const MAX_FILE: usize = 16 * 1024 * 1024;
+/// Files taken at once: each is held in memory.
+static AT_ONCE: Semaphore = Semaphore::const_new(4);
 
 /// Import a roster
 ///
-/// UTF-8 CSV with a header row: `phone,name,unit_code` and, if you like, `role,language,valid_from`; at most 4 MiB and
-/// 50,000 rows. All or nothing; the same file twice changes nothing. A number that is new is put on the roster at the
+/// UTF-8 CSV with a header row: `phone,name,unit_code` and, if you like, `role,language,valid_from`; at most 16 MiB and
+/// 100,000 rows. All or nothing; the same file twice changes nothing. A number that is new is put on the roster at the
 /// unit; one that is known gets the row's name and language. An empty role gives none, an empty `valid_from` is today.
 #[utoipa::path(
     operation_id = "import_workers", tag = "workers", security(("bearer" = ["worker.write"])),
@@ -53,7 +51,10 @@ pub async fn import_workers(
     let dry_run = query.0.dry_run;
     let (actor, keys) = (*caller.actor(), db.keys().clone());
     let importer = Importer::caller(caller)?;
-    let file = read_file(&request, payload).await?;
+    let _place = AT_ONCE.try_acquire().map_err(|error| {
+        ApiError::unavailable("other files are being imported", error).with_retry_after(5)
+    })?;
+    let file = read_csv(&request, payload, MAX_FILE).await?;
     let key = key_for(&request, &file)?;
     let work = async move |tx: &mut Tx| -> Result<(Reply, Record), ApiError> {
         let (view, record) =
@@ -67,51 +68,4 @@ pub async fn import_workers(
     };
     access.forget();
     Ok(reply)
-}
-
-async fn read_file(request: &HttpRequest, payload: web::Payload) -> Result<Bytes, ApiError> {
-    let is_csv = request
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/csv"));
-    if !is_csv {
-        return Err(ApiError::new(
-            Code::UnsupportedMediaType,
-            "the body must be text/csv",
-        ));
-    }
-    encoding_of(request)?;
-    let mut body = Decompress::from_headers(payload.into_inner(), request.headers());
-    let mut bytes = BytesMut::new();
-    while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|error| {
-            ApiError::new(Code::UnreadableBody, format!("the body cannot be read: {error}"))
-        })?;
-        if bytes.len().saturating_add(chunk.len()) > MAX_FILE {
-            return Err(ApiError::new(
-                Code::PayloadTooLarge,
-                format!("the file is larger than {MAX_FILE} bytes after decompression; send it in parts"),
-            ));
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes.freeze())
-}
-
-/// The Idempotency-Key, bound to the file and to how it is imported.
-fn key_for(request: &HttpRequest, file: &[u8]) -> Result<Option<IdempotencyKey>, ApiError> {
-    let Some(key) = key_of(request)? else {
-        return Ok(None);
-    };
-    let mut context = digest::Context::new(&digest::SHA256);
-    for part in [request.method().as_str(), request.path(), request.query_string()] {
-        context.update(part.as_bytes());
-        context.update(&[0]);
-    }
-    context.update(file);
-    let mut request_digest = [0; 32];
-    request_digest.copy_from_slice(context.finish().as_ref());
-    Ok(Some(IdempotencyKey { key, request_digest }))
 }
