@@ -84,7 +84,10 @@ impl Scene {
         let booth = world.unit("S1-B1");
         let contact = Uuid::new_v4();
         let consented = crate::contacts::contact(&world, campaign, household);
-        admin.put(&format!("/v1/contacts/{contact}"), consented).await.expect(201);
+        admin
+            .put(&format!("/v1/contacts/{contact}"), consented)
+            .await
+            .expect(201);
         admin.get(&format!("/v1/contacts/{contact}")).await.expect(200);
         let service = json!({"name": "Screen", "contact": "IT cell", "unit_id": booth, "actions": ["totals.read"], "unit_ids": [booth]});
         admin.post("/v1/services", service).await.expect(201);

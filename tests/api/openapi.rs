@@ -269,7 +269,10 @@ async fn scene() -> Scene {
         .await
         .expect(201);
     let contact = crate::contacts::contact(&world, 1, EXAMPLE_ID.parse().unwrap());
-    admin.put(&format!("/v1/contacts/{CONTACT_ID}"), contact).await.expect(201);
+    admin
+        .put(&format!("/v1/contacts/{CONTACT_ID}"), contact)
+        .await
+        .expect(201);
     let service = json!({"name": "Screen", "contact": "IT cell", "unit_id": 2, "actions": ["totals.read"], "unit_ids": [2]});
     let service = admin.post("/v1/services", service).await.expect(201).json;
     let results = "election,constituency,candidate,party,votes\nLS2014,S1-PC1,A,Example Party,9\nLS2014,S1-PC1,B,Other Party,8\n";

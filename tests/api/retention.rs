@@ -22,7 +22,10 @@ async fn scene() -> Scene {
     let campaign = world.campaign("S1").await;
     world
         .db
-        .execute("UPDATE campaigns SET collect_support = true, retention_days = 365", &[])
+        .execute(
+            "UPDATE campaigns SET collect_support = true, retention_days = 365",
+            &[],
+        )
         .await
         .unwrap();
     Scene {
@@ -44,7 +47,11 @@ impl Scene {
         sent["issues"] = json!(["water"]);
         sent["answers"] = json!({"heard": true});
         sent["location"] = json!({"lat": 26.846_78, "lon": 80.946_23, "accuracy_m": 9.5, "mock": false});
-        self.worker.client.post("/v1/visits", sent.clone()).await.expect(201);
+        self.worker
+            .client
+            .post("/v1/visits", sent.clone())
+            .await
+            .expect(201);
         format!("/v1/visits/{}", sent["id"].as_str().unwrap())
     }
 
@@ -184,7 +191,12 @@ async fn a_campaigns_days_end_note_answers_and_place_and_leave_totals_and_commit
     s.pass(1).await;
     let visit = s.read(&path).await;
     assert_eq!(
-        (&visit["note"], &visit["location"], &visit["answers"], &visit["issues"]),
+        (
+            &visit["note"],
+            &visit["location"],
+            &visit["answers"],
+            &visit["issues"]
+        ),
         (&Value::Null, &Value::Null, &json!({}), &json!([]))
     );
     assert_eq!(visit["people_met"], 2);
@@ -269,16 +281,25 @@ async fn what_is_held_of_a_worker_is_shown_corrected_and_erased() {
     let mine = s.worker.client.get("/v1/me/data").await.expect(200);
     let phone = s.world.phone_of(s.worker.worker_id).await;
     assert_eq!(mine.json["worker"]["phone"], json!(phone));
-    assert_eq!((&mine.json["visits"], &mine.json["devices"]), (&json!(1), &json!(1)));
+    assert_eq!(
+        (&mine.json["visits"], &mine.json["devices"]),
+        (&json!(1), &json!(1))
+    );
     let tag = mine.header("etag").unwrap();
     let client = s.worker.client.header("If-Match", tag);
-    client.patch("/v1/me/data", json!({"phone": "+919812345678"})).await.expect(422);
+    client
+        .patch("/v1/me/data", json!({"phone": "+919812345678"}))
+        .await
+        .expect(422);
     let corrected = client
         .patch("/v1/me/data", json!({"name": "Asha Devi"}))
         .await
         .expect(200);
     assert_eq!(corrected.json["name"], "Asha Devi");
-    client.patch("/v1/me/data", json!({"name": "Other"})).await.expect(412);
+    client
+        .patch("/v1/me/data", json!({"name": "Other"}))
+        .await
+        .expect(412);
 
     let wrong = json!({"phone": "+919999999999"});
     s.worker.client.post("/v1/me/erasure", wrong).await.expect(409);
@@ -292,7 +313,12 @@ async fn what_is_held_of_a_worker_is_shown_corrected_and_erased() {
     s.worker.client.get("/v1/me").await.expect(401);
     let shown = s.read(&path).await;
     assert_eq!(
-        (&shown["name"], &shown["phone"], &shown["active"], &shown["erasure_requested"]),
+        (
+            &shown["name"],
+            &shown["phone"],
+            &shown["active"],
+            &shown["erasure_requested"]
+        ),
         (&json!("(erased)"), &json!("******"), &json!(false), &json!(true))
     );
     let admin = s.world.sign_in(&s.app, s.admin.worker_id).await.client;

@@ -27,7 +27,10 @@ async fn a_data_key_is_replaced_while_requests_read_and_write() {
         database.clone(),
         clock.clone(),
         keys,
-        Settings::default(),
+        Settings {
+            pool_size: 16,
+            ..Settings::default()
+        },
         move |config| config.data_keys_file = Some(named),
     );
     let world = World::build(&app).await;
@@ -37,7 +40,7 @@ async fn a_data_key_is_replaced_while_requests_read_and_write() {
     let stop = Arc::new(AtomicBool::new(false));
     let rounds = Arc::new(AtomicUsize::new(0));
     let mut phones = Vec::new();
-    for n in 0..4 {
+    for n in 0..3 {
         let (client, stop, rounds) = (worker.client.clone(), stop.clone(), rounds.clone());
         let template = visit(&world, campaign, "S1-B1");
         let contact = crate::contacts::contact(&world, campaign, household);
@@ -105,6 +108,10 @@ async fn a_data_key_is_replaced_while_requests_read_and_write() {
         .get("/v1/visits/export?format=ndjson")
         .await
         .expect(200);
-    let notes = export.text().lines().filter(|line| line.contains(" again\"")).count();
+    let notes = export
+        .text()
+        .lines()
+        .filter(|line| line.contains(" again\""))
+        .count();
     assert_eq!(notes, rounds.load(Ordering::SeqCst));
 }

@@ -135,6 +135,12 @@ async fn record(
     worker: &WorkerView,
 ) -> Result<Record, ApiError> {
     let state_id = state_of(tx, worker.unit_id).await?;
-    let entry = Entry::new(state_id, worker.unit_id, action, "worker", Digest::keyed(keys, worker));
+    let entry = Entry::new(
+        state_id,
+        worker.unit_id,
+        action,
+        "worker",
+        Digest::keyed(keys, worker),
+    );
     Ok(entry.of_ids([worker.id.0]).into())
 }

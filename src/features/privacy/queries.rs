@@ -31,9 +31,10 @@ struct TurnRow {
 
 /// Whether this transaction may do a step of retention: one at a time, over all servers.
 pub async fn take_turn(tx: &mut Tx) -> QueryResult<bool> {
-    let row: TurnRow = statement("SELECT pg_try_advisory_xact_lock(hashtextextended('sampark retention', 0)) AS taken")
-        .get_result(tx)
-        .await?;
+    let row: TurnRow =
+        statement("SELECT pg_try_advisory_xact_lock(hashtextextended('sampark retention', 0)) AS taken")
+            .get_result(tx)
+            .await?;
     Ok(row.taken)
 }
 
@@ -48,7 +49,9 @@ pub struct CampaignDays {
 
 /// Every campaign.
 pub async fn campaigns(tx: &mut Tx) -> QueryResult<Vec<CampaignDays>> {
-    statement("SELECT id, retention_days FROM campaigns ORDER BY id").load(tx).await
+    statement("SELECT id, retention_days FROM campaigns ORDER BY id")
+        .load(tx)
+        .await
 }
 
 #[derive(diesel::QueryableByName)]

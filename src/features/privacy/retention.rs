@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::queries::{CampaignDays, campaigns, erase_workers, nation, take_turn};
-use crate::features::{contacts, visits};
-use crate::features::visits::Fading;
+use crate::features::contacts;
+use crate::features::visits::{self, Fading};
 use crate::journal::{Actor, Digest, Entry, Record};
 use crate::platform::clock::Clock;
 use crate::platform::db::{Db, Tx};

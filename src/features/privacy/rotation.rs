@@ -5,7 +5,9 @@
 //! one until he does. So the caller waits between [`crate::platform::data_keys::DataKeys::add_version`] and this until
 //! every server has looked at the file.
 
-use crate::features::{contacts, visits, workers};
+use crate::features::contacts;
+use crate::features::visits;
+use crate::features::workers;
 use crate::journal::answers::reseal_answers;
 use crate::journal::{Actor, Digest, Entry, Record};
 use crate::platform::clock::Clock;

@@ -74,8 +74,21 @@ fn faded(row: &VisitRow, task: Fading) -> Option<VisitRow> {
             &[VisitPart::Note, VisitPart::Location, VisitPart::Answers]
         }
     };
-    let same = (left.support, &left.note, left.lat, left.lon, &left.issues, &left.answers)
-        == (row.support, &row.note, row.lat, row.lon, &row.issues, &row.answers);
+    let same = (
+        left.support,
+        &left.note,
+        left.lat,
+        left.lon,
+        &left.issues,
+        &left.answers,
+    ) == (
+        row.support,
+        &row.note,
+        row.lat,
+        row.lon,
+        &row.issues,
+        &row.answers,
+    );
     if same {
         return None;
     }

@@ -156,7 +156,10 @@ pub async fn update_worker(
             let current = find_visible(tx, &keys, &caller, id).await?;
             let permit = permit_change(tx, &caller, &current).await?;
             if current.erasure_requested {
-                return Err(ApiError::new(Code::Conflict, "he asked for erasure; nothing of him is changed any more"));
+                return Err(ApiError::new(
+                    Code::Conflict,
+                    "he asked for erasure; nothing of him is changed any more",
+                ));
             }
             if_match.check(current.version)?;
             let changed = apply(&current, patch.clone());

@@ -261,7 +261,10 @@ impl Scene {
             "withdraw_consent" | "erase_contact" => {
                 let id = Uuid::new_v4();
                 let body = crate::contacts::contact(&self.world, campaign, self.household);
-                self.admin.put(&format!("/v1/contacts/{id}"), body).await.expect(201);
+                self.admin
+                    .put(&format!("/v1/contacts/{id}"), body)
+                    .await
+                    .expect(201);
                 let ask = match operation {
                     "erase_contact" => ask("DELETE", format!("/v1/contacts/{id}")),
                     _ => ask("POST", format!("/v1/contacts/{id}/withdrawal")),
@@ -271,7 +274,12 @@ impl Scene {
             "get_my_data" => (Kind::SignedIn, ask("GET", "/v1/me/data".into())),
             "correct_my_data" => {
                 let tag = match actor {
-                    Some(actor) => actor.client.get("/v1/me/data").await.header("etag").map(str::to_owned),
+                    Some(actor) => actor
+                        .client
+                        .get("/v1/me/data")
+                        .await
+                        .header("etag")
+                        .map(str::to_owned),
                     None => Some("\"1\"".to_owned()),
                 };
                 let body = json!({"name": "Asha Devi"});
@@ -289,7 +297,10 @@ impl Scene {
             // What it does is told in privacy.rs: here it is another's number, which is 409.
             "erase_me" => (
                 Kind::Refused,
-                with(ask("POST", "/v1/me/erasure".into()), json!({"phone": "+919999999999"})),
+                with(
+                    ask("POST", "/v1/me/erasure".into()),
+                    json!({"phone": "+919999999999"}),
+                ),
             ),
             "record_visit" => {
                 let body = crate::visits::visit(&self.world, campaign, "S1-B1");

@@ -140,12 +140,18 @@ pub async fn correct_contact(
                 Leave::Own(permit) => {
                     correct_phone(tx, &keys, &permit, id, &phone).await?;
                     let changed = after(tx, &keys, &permit, id).await?;
-                    (changed.clone(), record(&keys, &permit, "contact.correct", &changed))
+                    (
+                        changed.clone(),
+                        record(&keys, &permit, "contact.correct", &changed),
+                    )
                 }
                 Leave::All(permit) => {
                     correct_phone(tx, &keys, &permit, id, &phone).await?;
                     let changed = after(tx, &keys, &permit, id).await?;
-                    (changed.clone(), record(&keys, &permit, "contact.correct", &changed))
+                    (
+                        changed.clone(),
+                        record(&keys, &permit, "contact.correct", &changed),
+                    )
                 }
             };
             Ok(record)

@@ -31,11 +31,7 @@ struct ThroughRow {
 ///
 /// # Errors
 /// What the database says.
-pub async fn progress(
-    tx: &mut Tx,
-    task: Fading,
-    campaign_id: CampaignId,
-) -> QueryResult<Option<Through>> {
+pub async fn progress(tx: &mut Tx, task: Fading, campaign_id: CampaignId) -> QueryResult<Option<Through>> {
     let row: Option<ThroughRow> = statement(
         "SELECT through_at, through_id FROM retention_progress WHERE task = $1 AND campaign_id = $2",
     )
@@ -140,7 +136,12 @@ pub async fn store_faded(tx: &mut Tx, visits: &[VisitRow], versions: &[VisitRow]
                 .bind::<Array<Nullable<Float>>, _>(column!($rows, accuracy_m))
                 .bind::<Array<Nullable<Bool>>, _>(column!($rows, mock))
                 .bind::<Array<Nullable<Binary>>, _>(column!($rows, salts))
-                .bind::<Array<Bool>, _>($rows.iter().map(|row| row.note.is_some()).collect::<Vec<_>>())
+                .bind::<Array<Bool>, _>(
+                    $rows
+                        .iter()
+                        .map(|row| row.note.is_some())
+                        .collect::<Vec<_>>(),
+                )
                 .execute(tx)
                 .await?;
         };
@@ -207,4 +208,3 @@ pub async fn keep_support(tx: &mut Tx, sums: &[(Support, i32)]) -> QueryResult<(
     .await
     .map(|_| ())
 }
-
