@@ -33,9 +33,9 @@ pub use doors::{Change, move_counts};
 pub use queries::changes::{find_many_visible, lock_visits, set_reviews};
 pub use queries::sealing::{VersionKey, reseal_notes, reseal_old_notes, seal_waiting};
 pub use queries::{SealedRow, Visible, VisitKey, VisitRow, few_booths, open_note};
+pub use recorder::Recorder;
 pub use retention::fade_next;
 pub use rules::Fading;
-pub use recorder::Recorder;
 pub use wire::{Outcome, Review, VisitSent, VisitView};
 
 /// The routes.
