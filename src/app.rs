@@ -20,7 +20,7 @@ use crate::access::{Access, KeyRing, Watch};
 use crate::docs;
 use crate::features;
 use crate::features::feed::Followers;
-use crate::features::privacy;
+use crate::features::privacy::{self, Retention};
 use crate::features::sessions::{self, Outbox, Sender};
 use crate::features::visits::Recorder;
 use crate::journal::Poster;
@@ -253,6 +253,7 @@ pub struct Running {
     pub watch: Watch,
     pub sender: Sender,
     pub followers: Followers,
+    pub retention: Retention,
 }
 
 /// Migrates, seals what is not sealed yet, starts the background tasks and serves on a listener.
@@ -266,6 +267,7 @@ pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiE
     let sender = state.start_sender()?;
     let poster = Poster::start(&state.db, &state.clock, &state.metrics);
     let watch = Watch::start(&state.access);
+    let retention = Retention::start(&state.db, &state.clock);
     let shared = state.clone();
     let mut server = HttpServer::new(move || build(shared.clone()))
         .shutdown_timeout(8)
@@ -286,6 +288,7 @@ pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiE
         watch,
         sender,
         followers: state.followers.clone(),
+        retention,
     })
 }
 
@@ -303,6 +306,7 @@ impl Running {
         self.followers.tail.close();
         handle.stop(true).await;
         let done = server.await.map_err(std::io::Error::other)?;
+        self.retention.stop().await;
         self.sender.stop().await;
         self.watch.stop().await;
         self.poster.stop().await;

@@ -57,6 +57,17 @@ pub(crate) enum Command {
         #[arg(long)]
         at_once: bool,
     },
+    /// Let go of what is over: support, coordinates, content, contacts, erased workers. The server does it every hour.
+    Retain,
+    /// Make a new data key, seal everything anew under it while servers run, and drop the old one.
+    RotateDataKey {
+        /// How long every server may take to look at the key file again.
+        #[arg(long, default_value_t = 15)]
+        settle_seconds: u64,
+        /// The new key stands in the file already: only seal anew.
+        #[arg(long)]
+        reseal_only: bool,
+    },
     /// Ask the server at SAMPARK_LISTEN whether it is ready; for containers.
     Healthcheck,
     /// Print the OpenAPI document.

@@ -54,6 +54,18 @@ actions! {
     HouseholdRead "household.read"
     /// Write households.
     HouseholdWrite "household.write"
+    /// Record citizens' contacts, with their consent.
+    ContactWrite "contact.write"
+    /// See the contacts that one recorded oneself.
+    ContactReadOwn "contact.read_own"
+    /// See all contacts.
+    ContactRead "contact.read"
+    /// Correct and end the contacts that one recorded oneself.
+    ContactCorrectOwn "contact.correct_own"
+    /// Correct and end anyone's contacts.
+    ContactCorrect "contact.correct"
+    /// See who read which contacts, without the numbers.
+    ContactAudit "contact.audit"
     /// Record visits.
     VisitRecord "visit.record"
     /// See one's own visits.

@@ -38,6 +38,9 @@ const FIELD: &[ActionName] = &[
     VisitCorrectOwn,
     TotalsRead,
     SyncRead,
+    ContactWrite,
+    ContactReadOwn,
+    ContactCorrectOwn,
 ];
 
 /// What who answers for field workers may do.
@@ -63,9 +66,14 @@ const COORDINATION: &[ActionName] = &[
     TargetSetRead,
     FeedRead,
     SyncRead,
+    ContactWrite,
+    ContactReadOwn,
+    ContactRead,
+    ContactCorrectOwn,
+    ContactCorrect,
 ];
 
-/// What who only looks may do.
+/// What who only looks may do; of contacts, who read them, not the numbers.
 const READING: &[ActionName] = &[
     UnitRead,
     WorkerRead,
@@ -79,6 +87,7 @@ const READING: &[ActionName] = &[
     ElectionRead,
     TargetSetRead,
     FeedRead,
+    ContactAudit,
 ];
 
 /// What who answers for a seat may do: read everything under it, and direct the work there.
@@ -129,6 +138,12 @@ const ALL: &[ActionName] = &[
     TargetSetWrite,
     FeedRead,
     SyncRead,
+    ContactWrite,
+    ContactReadOwn,
+    ContactRead,
+    ContactCorrectOwn,
+    ContactCorrect,
+    ContactAudit,
 ];
 
 impl Role {

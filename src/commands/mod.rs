@@ -4,6 +4,8 @@ mod database;
 mod import;
 mod serve;
 
+use std::time::Duration;
+
 use sampark::access::{KeyRing, keyring};
 use sampark::app;
 use sampark::features::privacy;
@@ -73,6 +75,14 @@ async fn with_database(config: Config, command: Command) -> Result<(), Failure> 
                 Err(error) => Err(error.into()),
             }
         }
+        Command::Retain => match privacy::retain(&db, &clock).await {
+            Ok(done) => say(&format!("looked at: {done:?}")),
+            Err(error) => Err(error.into()),
+        },
+        Command::RotateDataKey {
+            settle_seconds,
+            reseal_only,
+        } => rotate_data_key(&db, &clock, settle_seconds, reseal_only).await,
         Command::Serve
         | Command::Demo
         | Command::Healthcheck
@@ -82,6 +92,27 @@ async fn with_database(config: Config, command: Command) -> Result<(), Failure> 
     drop(db);
     database.close().await?;
     done
+}
+
+async fn rotate_data_key(
+    db: &Db,
+    clock: &Clock,
+    settle_seconds: u64,
+    reseal_only: bool,
+) -> Result<(), Failure> {
+    if !reseal_only {
+        let version = db.keys().add_version()?;
+        say(&format!(
+            "data key {version} is in the file; waiting {settle_seconds} s until every server has it"
+        ))?;
+    }
+    tokio::time::sleep(Duration::from_secs(settle_seconds)).await;
+    privacy::reseal_all(db, clock).await?;
+    let gone = privacy::drop_unused(db).await?;
+    say(&format!(
+        "everything is sealed by data key {}; keys dropped: {gone:?}",
+        db.keys().active()
+    ))
 }
 
 fn rotate_signing_key(config: &Config, at_once: bool) -> Result<(), Failure> {

@@ -7,6 +7,7 @@ use utoipa::openapi::{ComponentsBuilder, Info, OpenApi, OpenApiBuilder};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub mod campaigns;
+pub mod contacts;
 pub mod elections;
 pub mod feed;
 pub mod health;
@@ -33,11 +34,13 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     target_sets::routes(config);
     campaigns::routes(config);
     households::routes(config);
+    contacts::routes(config);
     visits::routes(config);
     reviews::routes(config);
     totals::routes(config);
     feed::routes(config);
     sync::routes(config);
+    privacy::routes(config);
 }
 
 /// The head of the OpenAPI document; the paths come from the handlers.

@@ -55,6 +55,8 @@ id!(/// A campaign.
     CampaignId, i32, diesel::sql_types::Integer);
 id!(/// A visit; the phone makes it.
     VisitId, uuid::Uuid, diesel::sql_types::Uuid);
+id!(/// A citizen's contact; the phone makes its id.
+    ContactId, uuid::Uuid, diesel::sql_types::Uuid);
 id!(/// A household; the phone makes it.
     HouseholdId, uuid::Uuid, diesel::sql_types::Uuid);
 id!(/// A phone, by its own id for itself.

@@ -16,6 +16,12 @@ pub struct Location {
     pub lon: f64,
 }
 
+/// To three decimals: about 100 m.
+#[must_use]
+pub fn coarse(degrees: f64) -> f64 {
+    (degrees * 1000.0).round() / 1000.0
+}
+
 impl Location {
     /// From two columns that are null together.
     #[must_use]

@@ -65,6 +65,7 @@ struct Scene {
     worker_id: i32,
     visit: String,
     household: Uuid,
+    contact: Uuid,
     /// Of the state S1.
     target_set: i64,
     counter: std::cell::Cell<u32>,
@@ -81,6 +82,13 @@ impl Scene {
         let sent = crate::visits::visit(&world, campaign, "S1-B1");
         worker.client.post("/v1/visits", sent.clone()).await.expect(201);
         let booth = world.unit("S1-B1");
+        let contact = Uuid::new_v4();
+        let consented = crate::contacts::contact(&world, campaign, household);
+        admin
+            .put(&format!("/v1/contacts/{contact}"), consented)
+            .await
+            .expect(201);
+        admin.get(&format!("/v1/contacts/{contact}")).await.expect(200);
         let service = json!({"name": "Screen", "contact": "IT cell", "unit_id": booth, "actions": ["totals.read"], "unit_ids": [booth]});
         admin.post("/v1/services", service).await.expect(201);
         let results = "election,constituency,candidate,party,votes\nLS2014,S1-B1,A,Example Party,9\n";
@@ -103,6 +111,7 @@ impl Scene {
             worker_id: worker.worker_id,
             visit: sent["id"].as_str().unwrap().to_owned(),
             household,
+            contact,
             counter: std::cell::Cell::new(0),
         }
     }
@@ -153,6 +162,7 @@ impl Scene {
             "list_workers" => format!("\"id\":{},", self.worker_id),
             "list_campaigns" => format!("\"id\":{},", self.campaign),
             "list_services" => format!("\"unit_id\":{},", self.world.unit("S1-B1")),
+            "list_contacts" | "find_contacts" | "list_contact_reads" => self.contact.to_string(),
             "record_visits" => "\"created\"".to_owned(),
             // Whoever judges second finds it judged; what matters is that the visit was his to judge.
             "review_visits" => return !answer.text().contains("refused"),
@@ -204,7 +214,8 @@ fn needed(operation: &Operation) -> Vec<ActionName> {
 
 /// Lists of one's own are for everyone who may have something of his own.
 fn has_own(operation: &Operation, role: Role) -> bool {
-    operation.id == "list_visits" && role.may(ActionName::VisitReadOwn)
+    (operation.id == "list_visits" && role.may(ActionName::VisitReadOwn))
+        || (operation.id == "list_contacts" && role.may(ActionName::ContactReadOwn))
 }
 
 #[actix_web::test]

@@ -249,6 +249,9 @@ struct Scene {
 /// The id that examples give to visits and households.
 const EXAMPLE_ID: &str = "01998f7e-58f5-7b21-a6a9-9c0ce5d5fd33";
 
+/// The id that examples give to contacts.
+const CONTACT_ID: &str = "01998f7e-58f5-7b21-a6a9-9c0ce5d5fd44";
+
 /// What the examples speak of: campaign 1, booth 14, a household, a visit, a worker with a grant.
 async fn scene() -> Scene {
     let app = TestApp::start().await;
@@ -263,6 +266,11 @@ async fn scene() -> Scene {
     let household = json!({"booth_id": world.unit("S1-B1"), "label": "7"});
     admin
         .put(&format!("/v1/households/{EXAMPLE_ID}"), household)
+        .await
+        .expect(201);
+    let contact = crate::contacts::contact(&world, 1, EXAMPLE_ID.parse().unwrap());
+    admin
+        .put(&format!("/v1/contacts/{CONTACT_ID}"), contact)
         .await
         .expect(201);
     let service = json!({"name": "Screen", "contact": "IT cell", "unit_id": 2, "actions": ["totals.read"], "unit_ids": [2]});
@@ -336,6 +344,16 @@ impl Scene {
             }
         }
         let mut client = self.admin.clone();
+        if operation.id == "put_contact" {
+            // The one that is there was given another number.
+            path = format!("/v1/contacts/{}", uuid::Uuid::new_v4());
+        }
+        let mut own_phone = None;
+        if operation.id == "erase_me" {
+            let actor = self.world.actor(&self.app, Role::BoothWorker, "S1-B1").await;
+            own_phone = Some(self.world.phone_of(actor.worker_id).await);
+            client = actor.client;
+        }
         if operation.id == "log_out_everywhere" {
             client = self
                 .world
@@ -373,6 +391,9 @@ impl Scene {
             .cloned()
             .or_else(|| example(document, &media["schema"]));
         let mut body = body.unwrap_or_else(|| panic!("{} has no example of its body", operation.id));
+        if let Some(phone) = own_phone {
+            body["phone"] = json!(phone);
+        }
         if operation.id == "issue_token" {
             // Nobody knows a code beforehand.
             body["phone"] = json!(self.phone);
@@ -408,6 +429,7 @@ async fn every_example_is_true_and_every_answer_fits_its_schema() {
         let imports = operation.id.starts_with("import");
         (
             operation.id == "log_out",
+            ["withdraw_consent", "erase_contact"].contains(&operation.id.as_str()),
             operation.id == "revoke_device",
             imports,
             operation.id != "record_visit",

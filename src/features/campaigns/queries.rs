@@ -28,6 +28,8 @@ pub struct CampaignRow {
     pub ends_on: Option<NaiveDate>,
     #[diesel(sql_type = Bool)]
     pub collect_support: bool,
+    #[diesel(sql_type = Integer)]
+    pub retention_days: i32,
     #[diesel(sql_type = Jsonb)]
     pub issues: Stored<Vec<Issue>>,
     #[diesel(sql_type = Jsonb)]
@@ -56,6 +58,8 @@ pub struct CampaignFacts {
     /// Last day; `None`: open.
     pub ends_on: Option<NaiveDate>,
     pub collect_support: bool,
+    /// After so many days what visits tell, and contacts, go.
+    pub retention_days: i32,
     pub issue_codes: BTreeSet<String>,
     /// The version of the questions that is asked now.
     pub question_version: i32,
@@ -77,6 +81,8 @@ struct FactsRow {
     ends_on: Option<NaiveDate>,
     #[diesel(sql_type = Bool)]
     collect_support: bool,
+    #[diesel(sql_type = Integer)]
+    retention_days: i32,
     #[diesel(sql_type = Jsonb)]
     issues: Stored<Vec<Issue>>,
     #[diesel(sql_type = Integer)]
@@ -92,7 +98,8 @@ struct FactsRow {
 /// What the database says.
 pub async fn load_facts(tx: &mut Tx, ids: &[CampaignId]) -> QueryResult<Vec<CampaignFacts>> {
     let rows: Vec<FactsRow> = statement(
-        "SELECT c.id, c.version, c.unit_id, c.starts_on, c.ends_on, c.collect_support, c.issues, c.question_version,
+        "SELECT c.id, c.version, c.unit_id, c.starts_on, c.ends_on, c.collect_support, c.retention_days, c.issues,
+                c.question_version,
                 coalesce((SELECT jsonb_object_agg(q.version, q.questions) FROM campaign_questions q
                           WHERE q.campaign_id = c.id), '{}') AS questions
          FROM campaigns c WHERE c.id = ANY ($1) ORDER BY c.id",
@@ -107,6 +114,7 @@ pub async fn load_facts(tx: &mut Tx, ids: &[CampaignId]) -> QueryResult<Vec<Camp
         starts_on: row.starts_on,
         ends_on: row.ends_on,
         collect_support: row.collect_support,
+        retention_days: row.retention_days,
         issue_codes: row.issues.0.into_iter().map(|issue| issue.code).collect(),
         question_version: row.question_version,
         questions: row.questions.0,
@@ -300,12 +308,12 @@ pub async fn insert_campaign(
     let at = permit.actor().at;
     statement(
         "WITH c AS (
-             INSERT INTO campaigns (unit_id, name, starts_on, ends_on, collect_support, issues, targets, created_by,
-                                    created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING *
+             INSERT INTO campaigns (unit_id, name, starts_on, ends_on, collect_support, retention_days, issues, targets,
+                                    created_by, created_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING *
          ), q AS (
              INSERT INTO campaign_questions (campaign_id, version, questions, created_at)
-             SELECT c.id, c.question_version, $11, c.created_at FROM c RETURNING questions
+             SELECT c.id, c.question_version, $12, c.created_at FROM c RETURNING questions
          )
          SELECT c.*, q.questions FROM c, q",
     )
@@ -314,6 +322,7 @@ pub async fn insert_campaign(
     .bind::<Date, _>(new.starts_on)
     .bind::<Nullable<Date>, _>(new.ends_on)
     .bind::<Bool, _>(new.collect_support)
+    .bind::<Integer, _>(new.retention_days)
     .bind::<Jsonb, _>(json(&new.issues)?)
     .bind::<Jsonb, _>(json(&new.targets)?)
     .bind::<Nullable<Integer>, _>(permit.actor().worker_id)
@@ -343,16 +352,17 @@ pub async fn update_campaign(
     .execute(tx)
     .await?;
     statement(
-        "UPDATE campaigns c SET name = $1, starts_on = $2, ends_on = $3, collect_support = $4, issues = $5,
-             targets = $6, question_version = $7, version = $8, updated_at = $9
+        "UPDATE campaigns c SET name = $1, starts_on = $2, ends_on = $3, collect_support = $4, retention_days = $5,
+             issues = $6, targets = $7, question_version = $8, version = $9, updated_at = $10
          FROM campaign_questions q
-         WHERE c.id = $10 AND c.unit_id = $11 AND q.campaign_id = c.id AND q.version = $12
+         WHERE c.id = $11 AND c.unit_id = $12 AND q.campaign_id = c.id AND q.version = $13
          RETURNING c.*, q.questions",
     )
     .bind::<Text, _>(&changed.name)
     .bind::<Date, _>(changed.starts_on)
     .bind::<Nullable<Date>, _>(changed.ends_on)
     .bind::<Bool, _>(changed.collect_support)
+    .bind::<Integer, _>(changed.retention_days)
     .bind::<Jsonb, _>(json(&changed.issues)?)
     .bind::<Jsonb, _>(json(&changed.targets)?)
     .bind::<Integer, _>(changed.question_version)

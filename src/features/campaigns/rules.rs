@@ -236,6 +236,9 @@ pub fn apply(campaign: &CampaignView, patch: CampaignPatch) -> (CampaignView, bo
     if let Some(collect_support) = patch.collect_support {
         changed.collect_support = collect_support;
     }
+    if let Some(retention_days) = patch.retention_days {
+        changed.retention_days = retention_days;
+    }
     if let Some(targets) = patch.targets {
         changed.targets = targets;
     }

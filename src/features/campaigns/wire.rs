@@ -117,10 +117,23 @@ pub struct NewCampaign {
     #[serde(default)]
     #[schema(example = false)]
     pub collect_support: bool,
+    /// After so many days a visit loses its note, answers, issues and coordinates, and a contact its number.
+    #[serde(default = "three_years")]
+    #[schema(example = 1095, minimum = 365, maximum = 3650)]
+    pub retention_days: i32,
     /// What is to be reached, by indicator as in the totals.
     #[serde(default)]
     #[schema(example = json!({"doors_reached": 50000}))]
     pub targets: BTreeMap<String, i64>,
+}
+
+const fn three_years() -> i32 {
+    1095
+}
+
+/// A year at least, for which the Rules of 2025 (8(3)) want it kept.
+fn check_retention(days: i32, errors: &mut FieldErrors) {
+    errors.range("/retention_days", days, 365, 3650);
 }
 
 impl Validate for NewCampaign {
@@ -130,6 +143,7 @@ impl Validate for NewCampaign {
         check_questions(&self.questions, errors);
         check_issues(&self.issues, errors);
         check_targets(&self.targets, errors);
+        check_retention(self.retention_days, errors);
     }
 }
 
@@ -156,6 +170,9 @@ pub struct CampaignPatch {
     #[serde(deserialize_with = "given")]
     pub collect_support: Option<bool>,
     #[serde(deserialize_with = "given")]
+    #[schema(minimum = 365, maximum = 3650)]
+    pub retention_days: Option<i32>,
+    #[serde(deserialize_with = "given")]
     pub targets: Option<BTreeMap<String, i64>>,
 }
 
@@ -178,6 +195,9 @@ impl Validate for CampaignPatch {
         }
         if let Some(issues) = &self.issues {
             check_issues(issues, errors);
+        }
+        if let Some(days) = self.retention_days {
+            check_retention(days, errors);
         }
         if let Some(targets) = &self.targets {
             check_targets(targets, errors);
@@ -206,6 +226,8 @@ pub struct CampaignView {
     pub issues: Vec<Issue>,
     #[schema(example = false)]
     pub collect_support: bool,
+    #[schema(example = 1095)]
+    pub retention_days: i32,
     #[schema(example = json!({"doors_reached": 50000}))]
     pub targets: BTreeMap<String, i64>,
     /// Counts the changes; the ETag.
@@ -227,6 +249,7 @@ impl From<CampaignRow> for CampaignView {
             questions: row.questions.0,
             issues: row.issues.0,
             collect_support: row.collect_support,
+            retention_days: row.retention_days,
             targets: row.targets.0,
             version: row.version,
             created_at: row.created_at,

@@ -1,6 +1,6 @@
 use super::wire::{HouseholdSent, HouseholdView};
 use crate::access::Role;
-use crate::platform::location::Location;
+use crate::platform::location::{Location, coarse};
 
 /// Whether what is stored is what was sent.
 pub fn is_same(stored: &HouseholdView, sent: &HouseholdSent) -> bool {
@@ -27,14 +27,9 @@ pub fn from_afar(mut household: HouseholdView) -> HouseholdView {
 /// A place as seen from there.
 pub fn blur(at: Location) -> Location {
     Location {
-        lat: round(at.lat),
-        lon: round(at.lon),
+        lat: coarse(at.lat),
+        lon: coarse(at.lon),
     }
-}
-
-/// To three decimals: about 100 m.
-fn round(degrees: f64) -> f64 {
-    (degrees * 1000.0).round() / 1000.0
 }
 
 #[cfg(test)]
@@ -44,7 +39,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn from_afar_a_place_is_off_by_less_than_a_hundred_metres_and_no_finer(degrees in -180.0..=180.0_f64) {
-            let rounded = round(degrees);
+            let rounded = coarse(degrees);
             proptest::prop_assert!((rounded - degrees).abs() <= 0.000_500_1);
             let decimals = rounded.to_string().split('.').nth(1).map_or(0, str::len);
             proptest::prop_assert!(decimals <= 3, "{} has {} decimals", rounded, decimals);

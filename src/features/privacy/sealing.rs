@@ -4,7 +4,8 @@
 use diesel::QueryResult;
 
 use super::queries::nation;
-use crate::features::{visits, workers};
+use crate::features::visits;
+use crate::features::workers;
 use crate::journal::{Actor, Digest, Entry, Record};
 use crate::platform::clock::Clock;
 use crate::platform::db::{Db, Tx};

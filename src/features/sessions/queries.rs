@@ -490,9 +490,12 @@ pub async fn make_admin(
     .bind::<Integer, _>(nation_id)
     .execute(tx)
     .await?;
-    let woken = statement("UPDATE workers SET active = true WHERE id = ANY ($1) AND NOT active")
-        .bind::<Array<Integer>, _>(vec![worker.id])
-        .execute(tx)
-        .await?;
+    let woken = statement(
+        "UPDATE workers SET active = true
+         WHERE id = ANY ($1) AND NOT active AND erasure_requested_at IS NULL",
+    )
+    .bind::<Array<Integer>, _>(vec![worker.id])
+    .execute(tx)
+    .await?;
     Ok((worker.id, worker.made || granted > 0 || woken > 0))
 }

@@ -366,7 +366,7 @@ pub async fn children(
         .await
 }
 
-// The recount knows nothing of ledgers, tallies or doors: it reads the visits alone. A booth counts for the unit on the
+// The recount knows nothing of totals, tallies or doors: it reads the visits alone, and of support what has left them. A booth counts for the unit on the
 // days on which the unit was in its lineage; a door counts on the day of its earliest live contact.
 const RECOUNT: &str = "WITH f AS NOT MATERIALIZED (SELECT $1::int[] AS units, $2::int AS campaign_id, $3::date AS first, $4::date AS last),
           spans AS MATERIALIZED (
@@ -387,10 +387,14 @@ const RECOUNT: &str = "WITH f AS NOT MATERIALIZED (SELECT $1::int[] AS units, $2
               SELECT booth_id, campaign_id, visited_on AS day,
                      (voided_at IS NULL AND review <> 'rejected')::int AS live, outcome, people_met, support,
                      (flags <> '[]')::int AS has_flag, review, 0 AS doors_reached,
-                     (voided_at IS NULL AND review = 'rejected')::int AS rejected, (voided_at IS NOT NULL)::int AS voided
+                     (voided_at IS NULL AND review = 'rejected')::int AS rejected, (voided_at IS NOT NULL)::int AS voided,
+                     (voided_at IS NULL AND review <> 'rejected')::int AS supporters
               FROM v
               UNION ALL
-              SELECT booth_id, campaign_id, visited_on, 0, '', 0, NULL, 0, '', 1, 0, 0 FROM first_contacts
+              SELECT booth_id, campaign_id, visited_on, 0, '', 0, NULL, 0, '', 1, 0, 0, 0 FROM first_contacts
+              UNION ALL
+              SELECT g.booth_id, g.campaign_id, g.day, 0, '', 0, g.support, 0, '', 0, 0, 0, g.visits FROM f, support_ledger g
+              WHERE g.booth_id IN (SELECT booth_id FROM spans) AND g.campaign_id = coalesce(f.campaign_id, g.campaign_id)
           )
      SELECT c.campaign_id, c.day,
             sum(c.live)::bigint AS visits,
@@ -402,11 +406,11 @@ const RECOUNT: &str = "WITH f AS NOT MATERIALIZED (SELECT $1::int[] AS units, $2
             sum(c.live * (c.outcome = 'inaccessible')::int)::bigint AS inaccessible,
             sum(c.live * c.people_met)::bigint AS people_met,
             sum(c.doors_reached)::bigint AS doors_reached,
-            sum(c.live * coalesce(c.support = 1, false)::int)::bigint AS support_1,
-            sum(c.live * coalesce(c.support = 2, false)::int)::bigint AS support_2,
-            sum(c.live * coalesce(c.support = 3, false)::int)::bigint AS support_3,
-            sum(c.live * coalesce(c.support = 4, false)::int)::bigint AS support_4,
-            sum(c.live * coalesce(c.support = 5, false)::int)::bigint AS support_5,
+            sum(c.supporters * coalesce(c.support = 1, false)::int)::bigint AS support_1,
+            sum(c.supporters * coalesce(c.support = 2, false)::int)::bigint AS support_2,
+            sum(c.supporters * coalesce(c.support = 3, false)::int)::bigint AS support_3,
+            sum(c.supporters * coalesce(c.support = 4, false)::int)::bigint AS support_4,
+            sum(c.supporters * coalesce(c.support = 5, false)::int)::bigint AS support_5,
             sum(c.live * c.has_flag)::bigint AS flagged,
             sum(c.live * (c.review = 'verified')::int)::bigint AS verified,
             sum(c.rejected)::bigint AS rejected,

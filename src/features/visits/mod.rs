@@ -20,6 +20,7 @@ mod csv;
 mod doors;
 mod queries;
 mod recorder;
+mod retention;
 mod rules;
 mod wire;
 
@@ -30,9 +31,11 @@ pub use api::readable;
 pub use commitment::{VisitPart, erase_part, erased_parts};
 pub use doors::{Change, move_counts};
 pub use queries::changes::{find_many_visible, lock_visits, set_reviews};
-pub use queries::sealing::{reseal_notes, reseal_old_notes, seal_waiting};
+pub use queries::sealing::{VersionKey, reseal_notes, reseal_old_notes, seal_waiting};
 pub use queries::{SealedRow, Visible, VisitKey, VisitRow, few_booths, open_note};
 pub use recorder::Recorder;
+pub use retention::fade_next;
+pub use rules::Fading;
 pub use wire::{Outcome, Review, VisitSent, VisitView};
 
 /// The routes.

@@ -19,6 +19,7 @@ use crate::platform::db::Tx;
 use crate::platform::ids::{CampaignId, DeviceId, HouseholdId, UnitId, VisitId, WorkerId};
 use crate::platform::statement::statement;
 
+pub mod retention;
 pub mod sealing;
 
 /// A row of `visits`.

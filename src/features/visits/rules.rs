@@ -1,19 +1,92 @@
 //! What a visit is worth: its day, its flags, its counts, and whether its content fits the campaign.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::queries::VisitRow;
 use super::wire::{Flag, Outcome, Review, VisitPatch, VisitSent};
 use crate::features::campaigns::{CampaignFacts, check_answers};
 use crate::journal::{Counters, Digest};
 use crate::platform::data_keys::DataKeys;
+use crate::platform::error::{ApiError, Code};
 use crate::platform::ids::WorkerId;
+use crate::platform::location::coarse;
 use crate::platform::validate::FieldErrors;
 
 /// How far ahead of ours a phone's clock may be before it is flagged, in seconds.
 const CLOCK_AHEAD: i64 = 600;
 /// After how many days without an upload a visit is flagged as backdated.
 const BACKDATED_DAYS: i64 = 7;
+
+/// What leaves a visit when its time is over, counted from its receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fading {
+    /// The support score, after 30 days; the counts keep it.
+    Support,
+    /// The coordinates, to about 100 m, after 90 days.
+    Coordinates,
+    /// Note, answers, issues and coordinates, after the campaign's days.
+    Content,
+}
+
+impl Fading {
+    /// Every one of them.
+    pub const ALL: [Self; 3] = [Self::Support, Self::Coordinates, Self::Content];
+
+    /// The name in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Support => "support",
+            Self::Coordinates => "coordinates",
+            Self::Content => "content",
+        }
+    }
+
+    /// The name in the journal.
+    #[must_use]
+    pub const fn action(self) -> &'static str {
+        match self {
+            Self::Support => "visit.drop_support",
+            Self::Coordinates => "visit.coarsen",
+            Self::Content => "visit.drop_content",
+        }
+    }
+
+    /// After how long.
+    #[must_use]
+    pub fn life(self, retention_days: i32) -> TimeDelta {
+        match self {
+            Self::Support => TimeDelta::days(30),
+            Self::Coordinates => TimeDelta::days(90),
+            Self::Content => TimeDelta::days(i64::from(retention_days)),
+        }
+    }
+}
+
+/// What a correction must not bring back: what has left a visit of this age, or is about to.
+pub fn check_age(
+    before: &VisitSent,
+    sent: &mut VisitSent,
+    age: TimeDelta,
+    campaign: &CampaignFacts,
+) -> Result<(), ApiError> {
+    let over = |task: Fading| age >= task.life(campaign.retention_days);
+    if over(Fading::Content) {
+        let detail = "the visit is older than its campaign keeps visits; void it instead";
+        return Err(ApiError::new(Code::Conflict, detail));
+    }
+    if over(Fading::Support) && sent.support != before.support {
+        let detail = "support has left the visits of this age";
+        return Err(ApiError::field("/support", "too_late", detail));
+    }
+    if over(Fading::Coordinates)
+        && let Some(position) = &mut sent.location
+    {
+        position.lat = coarse(position.lat);
+        position.lon = coarse(position.lon);
+    }
+    Ok(())
+}
 
 /// When a visit was made and received, as instants and as days in the operating time zone.
 #[derive(Clone, Copy, Debug)]
@@ -233,8 +306,6 @@ pub fn corrected(visit: &VisitSent, patch: VisitPatch) -> VisitSent {
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
-
     use super::*;
     use crate::features::visits::wire::Channel;
     use crate::platform::ids::{CampaignId, UnitId, VisitId};
@@ -247,6 +318,7 @@ mod tests {
             starts_on: day("2026-11-01"),
             ends_on: Some(day("2026-11-30")),
             collect_support: false,
+            retention_days: 1095,
             issue_codes: ["water".to_owned()].into(),
             question_version: 1,
             questions: [(1, vec![])].into(),

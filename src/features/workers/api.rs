@@ -159,6 +159,12 @@ pub async fn update_worker(
             lock_worker(tx, id).await?;
             let current = find_visible(tx, &keys, &caller, id).await?;
             let permit = permit_change(tx, &caller, &current).await?;
+            if current.erasure_requested {
+                return Err(ApiError::new(
+                    Code::Conflict,
+                    "he asked for erasure; nothing of him is changed any more",
+                ));
+            }
             if_match.check(current.version)?;
             let changed = apply(&current, patch.clone());
             if changed == current {
@@ -288,7 +294,10 @@ fn phone_taken() -> ApiError {
 }
 
 /// 409 if nobody would be left to administer the nation. `grant_id`: only this grant goes, else the whole worker.
-async fn check_admin_remains(
+///
+/// # Errors
+/// That, or what the database says.
+pub async fn check_admin_remains(
     tx: &mut Tx,
     caller: &Caller,
     worker: &WorkerView,

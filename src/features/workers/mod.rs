@@ -19,12 +19,13 @@ mod queries;
 mod rules;
 mod wire;
 
-pub use api::permit_to_help;
+pub use api::{check_admin_remains, permit_to_help};
 pub use import::{ImportError, Importer, import_roster};
 pub use queries::notices::{Notice, note, notices_since};
 pub use queries::sealing::{reseal_phones, seal_waiting};
-pub use queries::{load_own as load_worker, new_phones, phone_index};
+pub use queries::{load_own as load_worker, lock_worker, new_phones, phone_index};
 pub use rules::is_phone;
+pub use wire::is_language;
 pub use wire::{GrantView, ImportView, Origin, WorkerView};
 
 /// The routes.

@@ -29,6 +29,8 @@ pub struct WorkerRow {
     pub phone_sealed: Option<Vec<u8>>,
     #[diesel(sql_type = Bool)]
     pub phone_shown: bool,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub erasure_requested_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = Text)]
     pub language: String,
     #[diesel(sql_type = Bool)]

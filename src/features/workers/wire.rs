@@ -239,6 +239,9 @@ pub struct WorkerView {
     pub language: String,
     #[schema(example = true)]
     pub active: bool,
+    /// He asked for erasure: his name and number are shown to nobody, and destroyed a year later.
+    #[schema(example = false)]
+    pub erasure_requested: bool,
     pub origin: Option<Origin>,
     /// Of the roles that he holds or held, those at units in your scope; all for himself.
     pub grants: Vec<GrantView>,
@@ -253,19 +256,25 @@ impl WorkerView {
     /// The row with its number, opened; `None` if he has none any more.
     #[must_use]
     pub fn of(row: WorkerRow, phone: Option<&str>) -> Self {
-        let phone = phone.unwrap_or_default();
+        let restricted = row.erasure_requested_at.is_some();
+        let phone = phone.filter(|_| !restricted).unwrap_or_default();
         Self {
             id: row.id,
             unit_id: row.unit_id,
-            name: row.name,
-            phone: if row.phone_shown {
+            name: if restricted {
+                "(erased)".to_owned()
+            } else {
+                row.name
+            },
+            phone: if row.phone_shown && !restricted {
                 phone.to_owned()
             } else {
                 mask_phone(phone)
             },
             language: row.language,
             active: row.active,
-            origin: row.origin_party.map(|party| Origin {
+            erasure_requested: restricted,
+            origin: row.origin_party.filter(|_| !restricted).map(|party| Origin {
                 party,
                 joined_on: row.origin_joined_on,
             }),

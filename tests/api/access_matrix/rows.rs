@@ -237,6 +237,84 @@ impl Scene {
                     with(ask("PUT", format!("/v1/households/{}", self.household)), body),
                 )
             }
+            "put_contact" => {
+                let path = format!("/v1/contacts/{}", Uuid::new_v4());
+                let body = crate::contacts::contact(&self.world, campaign, self.household);
+                (Kind::At, with(ask("PUT", path), body))
+            }
+            "list_contacts" => (Kind::List, ask("GET", "/v1/contacts?limit=500".into())),
+            "find_contacts" => (
+                Kind::List,
+                with(
+                    ask("POST", "/v1/contacts/find".into()),
+                    json!({"phone": crate::contacts::PHONE}),
+                ),
+            ),
+            "get_contact" => (Kind::At, ask("GET", format!("/v1/contacts/{}", self.contact))),
+            "list_contact_reads" => {
+                // Its entry is numbered by the poster, which runs.
+                let query = "from=2026-11-01T00:00:00Z&to=2026-12-01T00:00:00Z&limit=500";
+                (Kind::List, ask("GET", format!("/v1/contact-reads?{query}")))
+            }
+            "correct_contact" => {
+                let path = format!("/v1/contacts/{}", self.contact);
+                let tag = self.tag(&path).await;
+                let body = json!({"phone": crate::contacts::PHONE});
+                (
+                    Kind::At,
+                    with(
+                        Ask {
+                            tag,
+                            ..ask("PATCH", path)
+                        },
+                        body,
+                    ),
+                )
+            }
+            "withdraw_consent" | "erase_contact" => {
+                let id = Uuid::new_v4();
+                let body = crate::contacts::contact(&self.world, campaign, self.household);
+                self.admin
+                    .put(&format!("/v1/contacts/{id}"), body)
+                    .await
+                    .expect(201);
+                let ask = match operation {
+                    "erase_contact" => ask("DELETE", format!("/v1/contacts/{id}")),
+                    _ => ask("POST", format!("/v1/contacts/{id}/withdrawal")),
+                };
+                (Kind::At, ask)
+            }
+            "get_my_data" => (Kind::SignedIn, ask("GET", "/v1/me/data".into())),
+            "correct_my_data" => {
+                let tag = match actor {
+                    Some(actor) => actor
+                        .client
+                        .get("/v1/me/data")
+                        .await
+                        .header("etag")
+                        .map(str::to_owned),
+                    None => Some("\"1\"".to_owned()),
+                };
+                let body = json!({"name": "Asha Devi"});
+                (
+                    Kind::SignedIn,
+                    with(
+                        Ask {
+                            tag,
+                            ..ask("PATCH", "/v1/me/data".into())
+                        },
+                        body,
+                    ),
+                )
+            }
+            // What it does is told in privacy.rs: here it is another's number, which is 409.
+            "erase_me" => (
+                Kind::Refused,
+                with(
+                    ask("POST", "/v1/me/erasure".into()),
+                    json!({"phone": "+919999999999"}),
+                ),
+            ),
             "record_visit" => {
                 let body = crate::visits::visit(&self.world, campaign, "S1-B1");
                 (Kind::At, with(ask("POST", "/v1/visits".into()), body))

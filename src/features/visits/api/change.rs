@@ -192,12 +192,14 @@ async fn correct<A>(
         ));
     }
     let before = VisitSent::from(&old);
-    let sent = rules::corrected(&before, patch);
+    let mut sent = rules::corrected(&before, patch);
     if sent == before {
         return Ok((old, Record::nothing()));
     }
     let campaign = load_facts(tx, &[old.campaign_id]).await?.pop();
     let campaign = campaign.ok_or_else(|| ApiError::internal("a stored visit has no campaign"))?;
+    let age = caller.actor().at - old.received_at;
+    rules::check_age(&before, &mut sent, age, &campaign)?;
     let question_version = rules::check(&sent, &campaign).map_err(ApiError::fields)?;
     if let Some(household_id) = sent.household_id
         && households(tx, &[(old.state_id, old.booth_id, household_id)])

@@ -118,7 +118,7 @@ pub async fn find_workers(
          SELECT w.id, w.unit_id, u.state_id, w.name, w.phone_index, w.language,
              EXISTS (SELECT 1 FROM lineages l WHERE l.unit_id = w.unit_id
                  AND l.valid_from <= a.today AND (l.valid_to IS NULL OR l.valid_to > a.today)
-                 AND l.unit_ids && a.roots) AS managed,
+                 AND l.unit_ids && a.roots) AND w.erasure_requested_at IS NULL AS managed,
              coalesce((SELECT jsonb_agg(jsonb_build_object('role', g.role, 'unit_id', g.unit_id, 'valid_from', g.valid_from,
                                                            'valid_to', g.valid_to, 'lineage', l.unit_ids))
                  FROM grants g JOIN lineages l ON l.unit_id = g.unit_id

@@ -1,0 +1,117 @@
+//! A new data key while phones read and write.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use sampark::access::{KeyRing, Role};
+use sampark::features::privacy::{drop_unused, reseal_all};
+use sampark::platform::clock::Clock;
+use sampark::platform::data_keys::DataKeys;
+use sampark::platform::db::Db;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::support::{DATA_KEYS, Settings, TestApp, TestDatabase, World, noon};
+use crate::visits::visit;
+
+#[actix_web::test]
+async fn a_data_key_is_replaced_while_requests_read_and_write() {
+    let database = Arc::new(TestDatabase::create().await);
+    let file = database.scratch_file("data.keys");
+    std::fs::write(&file, DATA_KEYS).unwrap();
+    let clock = Clock::manual(chrono_tz::Asia::Kolkata, noon());
+    let keys = KeyRing::ephemeral().unwrap();
+    let named = file.clone();
+    // The server sees a new key when it looks at the file again, or meets what it sealed.
+    let app = TestApp::start_with_config(
+        database.clone(),
+        clock.clone(),
+        keys,
+        Settings {
+            pool_size: 16,
+            ..Settings::default()
+        },
+        move |config| config.data_keys_file = Some(named),
+    );
+    let world = World::build(&app).await;
+    let campaign = world.campaign("S1-B1").await;
+    let household = world.household("S1-B1").await;
+    let worker = world.actor(&app, Role::BoothWorker, "S1-B1").await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let rounds = Arc::new(AtomicUsize::new(0));
+    let mut phones = Vec::new();
+    for n in 0..3 {
+        let (client, stop, rounds) = (worker.client.clone(), stop.clone(), rounds.clone());
+        let template = visit(&world, campaign, "S1-B1");
+        let contact = crate::contacts::contact(&world, campaign, household);
+        phones.push(actix_web::rt::spawn(async move {
+            let mut round = 0;
+            while !stop.load(Ordering::SeqCst) {
+                let note = format!("phone {n} round {round}");
+                let mut sent = template.clone();
+                sent["id"] = json!(Uuid::now_v7());
+                sent["note"] = json!(note);
+                client.post("/v1/visits", sent.clone()).await.expect(201);
+                let path = format!("/v1/visits/{}", sent["id"].as_str().unwrap());
+                let changed = client
+                    .header("If-Match", "\"1\"")
+                    .patch(&path, json!({"note": format!("{note} again")}))
+                    .await
+                    .expect(200);
+                assert_eq!(changed.json["note"], format!("{note} again"));
+                let versions = client.get(&format!("{path}/versions")).await.expect(200);
+                assert_eq!(versions.json["items"][0]["visit"]["note"], json!(note));
+                let path = format!("/v1/contacts/{}", Uuid::now_v7());
+                client.put(&path, contact.clone()).await.expect(201);
+                assert_eq!(
+                    client.get(&path).await.expect(200).json["phone"],
+                    crate::contacts::PHONE
+                );
+                client.get("/v1/me").await.expect(200);
+                round += 1;
+                rounds.fetch_add(1, Ordering::SeqCst);
+            }
+            round
+        }));
+    }
+    let more = async |by: usize| {
+        let until = rounds.load(Ordering::SeqCst) + by;
+        while rounds.load(Ordering::SeqCst) < until {
+            tokio::task::yield_now().await;
+        }
+    };
+    more(8).await;
+    // The command, with a pool and keys of its own.
+    let db = Db::new(&database.url, 2, DataKeys::load(&file).unwrap()).unwrap();
+    for (new, old) in [(2, 1), (3, 2)] {
+        assert_eq!(db.keys().add_version().unwrap(), new);
+        // Dropping at once is refused while something needs the old key.
+        assert_eq!(drop_unused(&db).await.unwrap(), Vec::<u16>::new());
+        more(4).await;
+        // What the watch does every five seconds.
+        app.state.db.keys().reload().unwrap();
+        more(8).await;
+        reseal_all(&db, &clock).await.unwrap();
+        assert_eq!(drop_unused(&db).await.unwrap(), [old]);
+        app.state.db.keys().reload().unwrap();
+        more(4).await;
+    }
+    stop.store(true, Ordering::SeqCst);
+    for phone in phones {
+        assert!(phone.await.unwrap() > 0);
+    }
+    assert_eq!(app.state.db.keys().versions(), [3]);
+    let export = world
+        .actor(&app, Role::MandalCoordinator, "S1-M1")
+        .await
+        .client
+        .get("/v1/visits/export?format=ndjson")
+        .await
+        .expect(200);
+    let notes = export
+        .text()
+        .lines()
+        .filter(|line| line.contains(" again\""))
+        .count();
+    assert_eq!(notes, rounds.load(Ordering::SeqCst));
+}
