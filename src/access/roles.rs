@@ -8,6 +8,11 @@ use super::actions::ActionName::{
     CampaignRead, CampaignWrite, GrantWrite, HouseholdRead, HouseholdWrite, ReviewWrite, ServiceRead,
     ServiceWrite, SyncRead, TotalsCheck, TotalsRead, UnitImport, UnitRead, UnitWrite, VisitCorrect,
     VisitCorrectOwn, VisitExport, VisitRead, VisitReadOwn, VisitRecord, VisitVoid, WorkerRead, WorkerWrite,
+    ServiceWrite, TotalsCheck, TotalsRead, UnitImport, UnitRead, UnitWrite, VisitCorrect, VisitCorrectOwn,
+    VisitExport, VisitRead, VisitReadOwn, VisitRecord, VisitVoid, WorkerRead, WorkerWrite,
+    CampaignRead, CampaignWrite, GrantWrite, HouseholdRead, HouseholdWrite, JournalRead, ServiceRead, ServiceWrite,
+    TotalsCheck, TotalsRead, UnitImport, UnitRead, UnitWrite, VisitCorrect, VisitCorrectOwn, VisitExport,
+    VisitRead, VisitReadOwn, VisitRecord, VisitVoid, WorkerRead, WorkerWrite,
 };
 
 /// A role that a worker can hold at a unit.
@@ -63,6 +68,7 @@ const COORDINATION: &[ActionName] = &[
     TargetSetRead,
     FeedRead,
     SyncRead,
+    JournalRead,
 ];
 
 /// What who only looks may do.
@@ -96,6 +102,7 @@ const SEAT: &[ActionName] = &[
     TargetSetRead,
     TargetSetWrite,
     FeedRead,
+    JournalRead,
 ];
 
 /// Everything.
@@ -120,6 +127,7 @@ const ALL: &[ActionName] = &[
     VisitExport,
     TotalsRead,
     TotalsCheck,
+    JournalRead,
     ServiceRead,
     ServiceWrite,
     ElectionRead,

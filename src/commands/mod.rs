@@ -3,11 +3,13 @@
 mod database;
 mod import;
 mod serve;
+pub mod verify;
 
 use sampark::access::{KeyRing, keyring};
 use sampark::app;
 use sampark::features::privacy;
 use sampark::features::sessions::{create_admin, issue_token, read_out_code};
+use sampark::journal::keys as seal_keys;
 use sampark::platform::clock::Clock;
 use sampark::platform::config::Config;
 use sampark::platform::data_keys::DataKeys;
@@ -31,6 +33,7 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         Command::Demo => serve::demo(config).await,
         Command::Healthcheck => serve::check_health(config.listen).await,
         Command::RotateSigningKey { at_once } => rotate_signing_key(&config, at_once),
+        Command::RotateSealKey => rotate_seal_key(&config),
         other => with_database(config, other).await,
     }
 }
@@ -73,15 +76,30 @@ async fn with_database(config: Config, command: Command) -> Result<(), Failure> 
                 Err(error) => Err(error.into()),
             }
         }
+        Command::Verify(options) => verify::run(&db, &clock, &config, options).await,
         Command::Serve
         | Command::Demo
         | Command::Healthcheck
         | Command::RotateSigningKey { .. }
+        | Command::RotateSealKey
         | Command::Openapi => Ok(()),
     };
     drop(db);
     database.close().await?;
     done
+}
+
+fn rotate_seal_key(config: &Config) -> Result<(), Failure> {
+    if !config.seal_key_files.is_empty() {
+        return Err(
+            "SAMPARK_SEAL_KEY_FILES names the keys: replace them there, as docs/seals.md says".into(),
+        );
+    }
+    let now = Clock::system(config.time_zone).now();
+    let kid = seal_keys::rotate(&config.data_dir, now)?;
+    say(&format!(
+        "the new key is {kid}; servers sign with it within seconds"
+    ))
 }
 
 fn rotate_signing_key(config: &Config, at_once: bool) -> Result<(), Failure> {

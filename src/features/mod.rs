@@ -13,6 +13,7 @@ pub mod health;
 pub mod households;
 pub mod privacy;
 pub mod reviews;
+pub mod seals;
 pub mod services;
 pub mod sessions;
 pub mod sync;
@@ -38,6 +39,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     totals::routes(config);
     feed::routes(config);
     sync::routes(config);
+    seals::routes(config);
 }
 
 /// The head of the OpenAPI document; the paths come from the handlers.

@@ -32,6 +32,10 @@ pub use doors::{Change, move_counts};
 pub use queries::changes::{find_many_visible, lock_visits, set_reviews};
 pub use queries::sealing::{reseal_notes, reseal_old_notes, seal_waiting};
 pub use queries::{SealedRow, Visible, VisitKey, VisitRow, few_booths, open_note};
+pub use api::read::find as find_visit;
+pub use commitment::{VisitPart, commitment, digest_of, erase_part, erased_parts};
+pub use queries::VisitRow;
+pub use queries::versions::{VersionRow, version_names, versions_of};
 pub use recorder::Recorder;
 pub use wire::{Outcome, Review, VisitSent, VisitView};
 
