@@ -13,6 +13,9 @@ use super::actions::ActionName::{
     CampaignRead, CampaignWrite, GrantWrite, HouseholdRead, HouseholdWrite, JournalRead, ServiceRead, ServiceWrite,
     TotalsCheck, TotalsRead, UnitImport, UnitRead, UnitWrite, VisitCorrect, VisitCorrectOwn, VisitExport,
     VisitRead, VisitReadOwn, VisitRecord, VisitVoid, WorkerRead, WorkerWrite,
+    CampaignRead, CampaignWrite, GrantWrite, HouseholdRead, HouseholdWrite, JournalRead, ServiceRead,
+    ServiceWrite, TotalsCheck, TotalsRead, UnitImport, UnitRead, UnitWrite, VisitCorrect, VisitCorrectOwn,
+    VisitExport, VisitRead, VisitReadOwn, VisitRecord, VisitVoid, WorkerRead, WorkerWrite,
 };
 
 /// A role that a worker can hold at a unit.
@@ -85,6 +88,7 @@ const READING: &[ActionName] = &[
     ElectionRead,
     TargetSetRead,
     FeedRead,
+    JournalRead,
 ];
 
 /// What who answers for a seat may do: read everything under it, and direct the work there.

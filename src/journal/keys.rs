@@ -23,7 +23,9 @@ use crate::platform::ids::UnitId;
 /// How often the files are looked at again.
 const RELOAD: TimeDelta = TimeDelta::seconds(5);
 /// What stands before the 32 bytes of an Ed25519 key in SubjectPublicKeyInfo (RFC 8410).
-const SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+const SPKI: [u8; 12] = [
+    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
+];
 
 /// A public key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +77,9 @@ pub struct Loaded {
 
 impl std::fmt::Debug for Loaded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Loaded").field("public", &self.public).finish_non_exhaustive()
+        f.debug_struct("Loaded")
+            .field("public", &self.public)
+            .finish_non_exhaustive()
     }
 }
 
@@ -180,7 +184,10 @@ pub fn rotate(data_dir: &Path, now: DateTime<Utc>) -> Result<String> {
 
 fn make(directory: &Path, made_at: i64) -> Result<String> {
     use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)?;
     let failed = |_| Error::other("no seal key could be made");
     let pair = Ed25519KeyPair::generate().map_err(failed)?;
     let private = pair.to_pkcs8().map_err(failed)?;
@@ -198,7 +205,9 @@ fn make(directory: &Path, made_at: i64) -> Result<String> {
 
 fn key_of(pair: &Ed25519KeyPair) -> Result<SealKey> {
     let public = pair.public_key().as_ref();
-    let public = public.try_into().map_err(|_| Error::other("not an Ed25519 key"))?;
+    let public = public
+        .try_into()
+        .map_err(|_| Error::other("not an Ed25519 key"))?;
     Ok(SealKey::new(public))
 }
 
@@ -211,7 +220,10 @@ fn names(directory: &Path, ending: &str) -> Result<Vec<(i64, PathBuf)>> {
     let mut files = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
         let made_at = name
             .strip_prefix("seal-")
             .and_then(|name| name.strip_suffix(ending))
@@ -271,9 +283,16 @@ enum Parsed {
 /// PKCS#8 or SubjectPublicKeyInfo, as it is or out of PEM (RFC 7468).
 fn parse(bytes: &[u8]) -> Result<Parsed> {
     let bad = |_| Error::other("not an Ed25519 key (openssl genpkey -algorithm ed25519 makes one)");
-    let der = match std::str::from_utf8(bytes).ok().filter(|text| text.contains("-----BEGIN")) {
+    let der = match std::str::from_utf8(bytes)
+        .ok()
+        .filter(|text| text.contains("-----BEGIN"))
+    {
         Some(text) => {
-            let body: String = text.lines().map(str::trim).filter(|line| !line.starts_with("-----")).collect();
+            let body: String = text
+                .lines()
+                .map(str::trim)
+                .filter(|line| !line.starts_with("-----"))
+                .collect();
             STANDARD.decode(body).map_err(|error| bad(error.to_string()))?
         }
         None => bytes.to_vec(),
@@ -323,7 +342,11 @@ mod tests {
         let new = head(&keys, 10);
         assert_eq!(new.kid, kid);
         assert_ne!(old.kid, kid);
-        let public = SealKeys::new(&directory, &[]).loaded(at(20)).unwrap().public.clone();
+        let public = SealKeys::new(&directory, &[])
+            .loaded(at(20))
+            .unwrap()
+            .public
+            .clone();
         assert!(old.is_signed_by(&public) && new.is_signed_by(&public));
         assert_eq!(names(&directory.join("seal-keys"), ".p8").unwrap().len(), 1);
         fs::remove_dir_all(directory).unwrap();
@@ -356,10 +379,18 @@ mod tests {
             .into_iter()
             .map(|(_, file)| file)
             .collect();
-        let loaded = SealKeys::new(Path::new("/nowhere"), &files).loaded(at(2)).unwrap();
+        let loaded = SealKeys::new(Path::new("/nowhere"), &files)
+            .loaded(at(2))
+            .unwrap();
         assert_eq!(loaded.public.len(), 2);
         let public_alone = SealKeys::new(Path::new("/nowhere"), &files[..2]);
-        assert!(public_alone.loaded(at(2)).unwrap_err().to_string().contains("no private key"));
+        assert!(
+            public_alone
+                .loaded(at(2))
+                .unwrap_err()
+                .to_string()
+                .contains("no private key")
+        );
         fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -73,7 +73,12 @@ impl Frontier {
     /// The root. An empty tree's is the hash of nothing.
     #[must_use]
     pub fn root(&self) -> Digest {
-        let folded = self.peaks.iter().rev().copied().reduce(|right, left| node_hash(&left, &right));
+        let folded = self
+            .peaks
+            .iter()
+            .rev()
+            .copied()
+            .reduce(|right, left| node_hash(&left, &right));
         folded.unwrap_or_else(|| Digest::of_bytes(&[]))
     }
 }
@@ -157,7 +162,10 @@ pub fn hash_of(range: &Range<u64>, hashes: &HashMap<Node, Digest>) -> Option<Dig
         .iter()
         .map(|node| hashes.get(node).copied())
         .collect();
-    parts?.into_iter().rev().reduce(|right, left| node_hash(&left, &right))
+    parts?
+        .into_iter()
+        .rev()
+        .reduce(|right, left| node_hash(&left, &right))
 }
 
 #[cfg(test)]
@@ -279,7 +287,10 @@ mod tests {
             assert_eq!(frontier.root(), mth(&all[..n]));
             let size = u64::try_from(n).unwrap();
             let hashed = |ranges: Vec<Range<u64>>| -> Vec<Digest> {
-                ranges.iter().map(|range| hash_of(range, &hashes).unwrap()).collect()
+                ranges
+                    .iter()
+                    .map(|range| hash_of(range, &hashes).unwrap())
+                    .collect()
             };
             for m in 0..n {
                 let index = u64::try_from(m).unwrap();

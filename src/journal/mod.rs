@@ -17,8 +17,8 @@
 pub mod answers;
 pub mod commitment;
 pub mod entry;
-pub mod leaf;
 pub mod keys;
+pub mod leaf;
 pub mod merkle;
 pub mod poster;
 pub mod read;

@@ -179,7 +179,9 @@ impl Desk {
 }
 
 async fn run(desk: Desk, mut stopped: oneshot::Receiver<()>) {
-    let Desk { db, clock, metrics, .. } = &desk;
+    let Desk {
+        db, clock, metrics, ..
+    } = &desk;
     let mut backoff = INTERVAL;
     let mut dead = 0;
     loop {

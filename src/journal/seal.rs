@@ -4,9 +4,9 @@
 //! stops. What is signed is the text of [`SignedHead::text`], by Ed25519 (RFC 8032) with a key of its own
 //! ([`super::keys`]).
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use diesel::sql_types::{BigInt, Binary, Bool, Integer, Text, Timestamptz};
 use diesel::{OptionalExtension, QueryResult};
 use diesel_async::RunQueryDsl;
@@ -83,12 +83,7 @@ const DUE: &str = "
 ///
 /// # Errors
 /// If the key cannot be had, or what the database says.
-pub async fn sign_heads(
-    db: &Db,
-    keys: &SealKeys,
-    now: DateTime<Utc>,
-    all: bool,
-) -> Result<usize, ApiError> {
+pub async fn sign_heads(db: &Db, keys: &SealKeys, now: DateTime<Utc>, all: bool) -> Result<usize, ApiError> {
     let due: Vec<DueRow> = db
         .read(async |tx| {
             let due = statement(DUE)

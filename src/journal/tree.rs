@@ -62,12 +62,13 @@ fn number(n: u64) -> i64 {
 /// # Errors
 /// What the database says.
 pub async fn extend(tx: &mut Tx, state_id: UnitId, step: i64) -> QueryResult<()> {
-    let head: Option<HeadRow> =
-        statement("SELECT size, tree_size, frontier FROM journal_heads WHERE state_id = $1 AND tree_size < size")
-            .bind::<Integer, _>(state_id)
-            .get_result(tx)
-            .await
-            .optional()?;
+    let head: Option<HeadRow> = statement(
+        "SELECT size, tree_size, frontier FROM journal_heads WHERE state_id = $1 AND tree_size < size",
+    )
+    .bind::<Integer, _>(state_id)
+    .get_result(tx)
+    .await
+    .optional()?;
     let Some(head) = head else { return Ok(()) };
     let to = head.size.min(head.tree_size.saturating_add(step));
     let leaves: Vec<LeafRow> = statement(
@@ -140,7 +141,10 @@ pub async fn inclusion_proof(
     number: u64,
     size: u64,
 ) -> QueryResult<Option<Vec<Digest>>> {
-    match number.checked_sub(1).and_then(|index| merkle::inclusion(index, size)) {
+    match number
+        .checked_sub(1)
+        .and_then(|index| merkle::inclusion(index, size))
+    {
         Some(ranges) => hashes_of(tx, state_id, &ranges).await,
         None => Ok(None),
     }
@@ -191,11 +195,7 @@ pub async fn kept_nodes(
     load(tx, state_id, nodes).await
 }
 
-async fn hashes_of(
-    tx: &mut Tx,
-    state_id: UnitId,
-    ranges: &[Range<u64>],
-) -> QueryResult<Option<Vec<Digest>>> {
+async fn hashes_of(tx: &mut Tx, state_id: UnitId, ranges: &[Range<u64>]) -> QueryResult<Option<Vec<Digest>>> {
     let wanted: BTreeSet<Node> = ranges.iter().flat_map(merkle::full_subtrees).collect();
     let kept: BTreeSet<Node> = wanted.iter().flat_map(kept_under).collect();
     let kept = load(tx, state_id, &kept).await?;

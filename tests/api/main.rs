@@ -35,6 +35,7 @@ mod privacy;
 mod reviews;
 mod revocation;
 mod rosters;
+mod seals;
 mod services;
 mod sessions;
 mod sign_in;

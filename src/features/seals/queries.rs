@@ -243,11 +243,13 @@ pub async fn waiting_versions(tx: &mut Tx, state_id: UnitId) -> QueryResult<Vec<
     .await
 }
 
-/// Units of a state that have figures, and the state itself.
+/// Units of a state that have figures or should have, and the state itself.
 pub async fn counted_units(tx: &mut Tx, state_id: UnitId) -> QueryResult<Vec<UnitId>> {
     let rows: Vec<IdRow> = statement(
         "SELECT $1::int AS id UNION SELECT DISTINCT unit_id FROM totals WHERE state_id = $2
-         UNION SELECT DISTINCT booth_id FROM visits WHERE state_id = $3 ORDER BY id",
+         UNION SELECT unnest(l.unit_ids) FROM lineages l
+               WHERE l.unit_id IN (SELECT booth_id FROM visits WHERE state_id = $3)
+         ORDER BY id",
     )
     .bind::<Integer, _>(state_id)
     .bind::<Integer, _>(state_id)

@@ -99,7 +99,11 @@ pub async fn verify(db: &Db, ask: &Ask, progress: impl Fn(Progress)) -> Result<R
         if let Some(code) = &ask.state {
             states.retain(|state| state.code == *code);
             if states.is_empty() {
-                return Err(ApiError::field("/state", "unknown_state", "there is no such state"));
+                return Err(ApiError::field(
+                    "/state",
+                    "unknown_state",
+                    "there is no such state",
+                ));
             }
         }
         let of = states.iter().map(|state| state.size).sum();
@@ -134,6 +138,8 @@ struct Walk<'a> {
     frontier: Frontier,
     /// Size of the newest tree that a head vouched for.
     vouched: i64,
+    /// The last entry whose fields did not hash to its leaf: it explains a root that is not as signed.
+    misfit: i64,
     root_failed: bool,
     node_failed: bool,
     /// Sum over the versions that entries made, against which the rows are held.
@@ -143,8 +149,11 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn new(ask: &'a Ask, state: &'a StateRow) -> Self {
-        let mut kept: Vec<&SignedHead> =
-            ask.kept.iter().filter(|head| head.state_id == state.state_id).collect();
+        let mut kept: Vec<&SignedHead> = ask
+            .kept
+            .iter()
+            .filter(|head| head.state_id == state.state_id)
+            .collect();
         kept.sort_by_key(|head| head.size);
         Self {
             ask,
@@ -152,6 +161,7 @@ impl<'a> Walk<'a> {
             kept,
             frontier: Frontier::default(),
             vouched: 0,
+            misfit: 0,
             root_failed: false,
             node_failed: false,
             made: NameSum::new(),
@@ -196,7 +206,10 @@ impl<'a> Walk<'a> {
     async fn begin(&mut self, tx: &mut Tx) -> Result<(), ApiError> {
         for head in self.kept.clone() {
             if !head.is_signed_by(&self.ask.keys) {
-                let detail = format!("the kept head of size {} has no valid signature of a known key", head.size);
+                let detail = format!(
+                    "the kept head of size {} has no valid signature of a known key",
+                    head.size
+                );
                 self.problem(None, detail);
             }
         }
@@ -229,7 +242,11 @@ impl<'a> Walk<'a> {
             }
             let computed = entry.computed_hash();
             if computed != entry.stored_hash() {
-                self.problem(Some(expected), "its fields do not hash to the leaf that is stored with it");
+                self.misfit = expected;
+                self.problem(
+                    Some(expected),
+                    "its fields do not hash to the leaf that is stored with it",
+                );
             }
             let Some(leaf) = entry.stored_hash().or(computed) else {
                 self.problem(Some(expected), "it has no leaf and no known form");
@@ -259,8 +276,12 @@ impl<'a> Walk<'a> {
     ) -> Result<HashMap<i64, Vec<SignedHead>>, ApiError> {
         let mut heads: HashMap<i64, Vec<SignedHead>> = HashMap::new();
         let stored = seal::heads_between(tx, self.state.state_id, after, to).await?;
-        let kept = self.kept.iter().filter(|head| head.size > after && head.size <= to);
-        for head in stored.into_iter().chain(kept.map(|head| (*head).clone())) {
+        let kept = self
+            .kept
+            .iter()
+            .filter(|head| head.size > after && head.size <= to);
+        // The kept ones first: they are believed rather than what is stored.
+        for head in kept.map(|head| (*head).clone()).chain(stored) {
             heads.entry(head.size).or_default().push(head);
         }
         Ok(heads)
@@ -269,7 +290,10 @@ impl<'a> Walk<'a> {
     fn check_head(&mut self, head: &SignedHead) {
         self.report.heads += 1;
         if !head.is_signed_by(&self.ask.keys) {
-            let detail = format!("the head of size {} has no valid signature of a known key", head.size);
+            let detail = format!(
+                "the head of size {} has no valid signature of a known key",
+                head.size
+            );
             self.problem(Some(head.size), detail);
         }
         if Some(self.frontier.root()) == seal::root_of(head) {
@@ -278,6 +302,9 @@ impl<'a> Walk<'a> {
             }
         } else if !self.root_failed {
             self.root_failed = true;
+            if self.misfit > self.vouched {
+                return;
+            }
             let first = self.vouched.saturating_add(1);
             let detail = format!(
                 "the tree does not have the root that was signed for {} entries, but had the one signed before: \
@@ -298,7 +325,8 @@ impl<'a> Walk<'a> {
             self.node_failed = true;
             let first = i64::try_from((node.place << node.level) + 1).unwrap_or(i64::MAX);
             let last = i64::try_from((node.place + 1) << node.level).unwrap_or(i64::MAX);
-            let detail = format!("the entries {first} to {last} do not hash to the subtree that is kept of them");
+            let detail =
+                format!("the entries {first} to {last} do not hash to the subtree that is kept of them");
             self.problem(Some(first), detail);
         }
         Ok(())
@@ -363,7 +391,12 @@ impl<'a> Walk<'a> {
             self.problem(Some(end.min(self.state.size).saturating_add(1)), detail);
         }
         let mut beyond = seal::heads_between(tx, self.state.state_id, end, i64::MAX).await?;
-        beyond.extend(self.kept.iter().filter(|head| head.size > end).map(|head| (*head).clone()));
+        beyond.extend(
+            self.kept
+                .iter()
+                .filter(|head| head.size > end)
+                .map(|head| (*head).clone()),
+        );
         if let Some(head) = beyond.first() {
             let detail = format!(
                 "it is missing: a head was signed over {} entries, the journal has {end}",
@@ -373,7 +406,10 @@ impl<'a> Walk<'a> {
         }
         let covered = self.state.tree_size == end && self.state.frontier == self.frontier.to_bytes();
         if !covered && self.state.tree_size == self.state.size {
-            self.problem(None, "the frontier from which the tree goes on is not that of the journal");
+            self.problem(
+                None,
+                "the frontier from which the tree goes on is not that of the journal",
+            );
         }
         Ok(())
     }
@@ -454,7 +490,8 @@ impl<'a> Walk<'a> {
 
     fn add_to(self, report: &mut Report) {
         let mut own = self.report;
-        own.problems.sort_by_key(|problem| problem.number.unwrap_or(i64::MAX));
+        own.problems
+            .sort_by_key(|problem| problem.number.unwrap_or(i64::MAX));
         report.problems.append(&mut own.problems);
         report.entries += own.entries;
         report.heads += own.heads;
@@ -469,13 +506,15 @@ fn rows_of<'a>(
     made: &[(Uuid, i32)],
     versions: &'a HashMap<(Uuid, i32), VersionRow>,
 ) -> Result<Vec<&'a VisitRow>, String> {
-    let rows = made.iter().map(|(id, version)| match versions.get(&(*id, *version)) {
-        None => Err(format!("version {version} of visit {id}, which it made, is gone")),
-        Some(row) if !row.is_in_its_place() => {
-            Err(format!("version {version} of visit {id} is kept under a wrong name, author or time"))
-        }
-        Some(row) => Ok(&row.visit),
-    });
+    let rows = made
+        .iter()
+        .map(|(id, version)| match versions.get(&(*id, *version)) {
+            None => Err(format!("version {version} of visit {id}, which it made, is gone")),
+            Some(row) if !row.is_in_its_place() => Err(format!(
+                "version {version} of visit {id} is kept under a wrong name, author or time"
+            )),
+            Some(row) => Ok(&row.visit),
+        });
     rows.collect()
 }
 

@@ -16,7 +16,7 @@ use crate::platform::validate::{FieldErrors, Validate};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct JournalFilter {
-    /// Whose journal: a state, or the nation for what belongs to no state. Not needed if all your grants lie in one.
+    /// Whose journal: a state, or the nation for what belongs to no state. If not given: the state of your grants, or the nation's own for who holds a grant there.
     #[param(value_type = Option<i32>)]
     pub state_id: Option<UnitId>,
     /// A unit: entries of units that lie under it today.
@@ -70,7 +70,11 @@ impl Validate for JournalFilter {
         }
         errors.optional_text("/action", self.action.as_deref(), 1, 60);
         errors.optional_text("/subject", self.subject.as_deref(), 1, 60);
-        if self.subject_id.as_deref().is_some_and(|id| SubjectId::parse(id).is_none()) {
+        if self
+            .subject_id
+            .as_deref()
+            .is_some_and(|id| SubjectId::parse(id).is_none())
+        {
             errors.add("/subject_id", "bad_id", "must be a number or a UUID");
         }
     }
@@ -153,7 +157,7 @@ impl From<EntryRow> for EntryView {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct HeadFilter {
-    /// Whose: a state, or the nation. Not needed if all your grants lie in one.
+    /// Whose: a state, or the nation. If not given: the state of your grants, or the nation's own for who holds a grant there.
     #[param(value_type = Option<i32>)]
     pub state_id: Option<UnitId>,
     /// 1 to 500, 50 if not given.

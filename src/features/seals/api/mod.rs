@@ -64,17 +64,24 @@ pub async fn list_entries(
         .read(async |tx| {
             let scope = scope_within::<JournalRead>(tx, &caller, filter.under).await?;
             let state_id = journal_of(tx, &caller, &scope, filter.state_id, filter.under).await?;
-            let below = after.filter(|(state, _)| *state == state_id).map(|(_, number)| number);
+            let below = after
+                .filter(|(state, _)| *state == state_id)
+                .map(|(_, number)| number);
             let today = caller.today();
             let page = queries::list_entries(tx, &scope, state_id, &filter, today, below, limit).await?;
             Ok((page.0, state_id, page.1))
         })
         .await?;
     let items = rows.into_iter().map(EntryView::from).collect();
-    Reply::ok(&Page::with_next(ENTRIES, items, next.map(|number| (state_id, number))))
+    Reply::ok(&Page::with_next(
+        ENTRIES,
+        items,
+        next.map(|number| (state_id, number)),
+    ))
 }
 
-/// Whose journal is asked for: the state that is named, that of the unit, or the only one there is in scope.
+/// Whose journal is asked for: the state that is named, that of the unit, the only one there is in scope, or that of a
+/// whole state (or the nation) in scope.
 async fn journal_of(
     tx: &mut Tx,
     caller: &Caller,
@@ -94,8 +101,11 @@ async fn journal_of(
         let place: Permit<UnitRead> = permit(tx, caller, under).await?;
         return Ok(place.state_id());
     }
-    match states.as_slice() {
-        [only] => Ok(*only),
+    let nation = scope.roots().iter().find(|root| states.contains(root));
+    match (states.as_slice(), nation) {
+        ([only], _) => Ok(*only),
+        // Whoever holds the nation holds every state: what belongs to none is what he can be given unasked.
+        (_, Some(nation)) => Ok(*nation),
         _ => Err(ApiError::field(
             "/state_id",
             "required",
@@ -105,11 +115,7 @@ async fn journal_of(
 }
 
 /// The state's journal if something in it is in the caller's scope.
-async fn seen_state(
-    tx: &mut Tx,
-    scope: &Scope<JournalRead>,
-    state_id: UnitId,
-) -> Result<UnitId, ApiError> {
+async fn seen_state(tx: &mut Tx, scope: &Scope<JournalRead>, state_id: UnitId) -> Result<UnitId, ApiError> {
     let states = queries::states(tx, scope).await?;
     states
         .into_iter()
@@ -249,9 +255,8 @@ pub async fn prove_consistency(
             check_size(tx, state_id, second, "/second").await?;
             let (older, newer) = positive(first, second)?;
             let proof = tree::consistency_proof(tx, state_id, older, newer).await?;
-            let proof = proof.ok_or_else(|| {
-                ApiError::field("/first", "out_of_range", "must be from 1 to `second`")
-            })?;
+            let proof = proof
+                .ok_or_else(|| ApiError::field("/first", "out_of_range", "must be from 1 to `second`"))?;
             Ok(ConsistencyView {
                 state_id,
                 first,

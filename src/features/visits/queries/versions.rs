@@ -1,8 +1,8 @@
 //! Versions for whoever checks them against the journal: the program's own, so they ask for no permit.
 
 use chrono::{DateTime, Utc};
-use diesel::{QueryResult, QueryableByName};
 use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, Timestamptz, Uuid as SqlUuid};
+use diesel::{QueryResult, QueryableByName};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
