@@ -36,8 +36,7 @@ pub const VARIABLES: &[Variable] = &[
     Variable {
         name: "SAMPARK_DATA_DIR",
         default: ".sampark",
-        about: "private PostgreSQL, signing keys, data keys",
-        about: "private PostgreSQL, signing keys, seal keys",
+        about: "private PostgreSQL, signing keys, seal keys, data keys",
     },
     Variable {
         name: "SAMPARK_SIGNING_KEY_FILES",

@@ -35,7 +35,7 @@ use crate::platform::reply::Reply;
 pub async fn get_receipt(caller: Caller, id: Path<VisitId>, db: web::Data<Db>) -> Result<Reply, ApiError> {
     let receipt = db
         .read(async |tx| {
-            let visit = find_visit(tx, &caller, *id).await?;
+            let visit = find_visit(tx, db.keys(), &caller, *id).await?;
             let mut receipt = receipts_of(tx, &[&visit]).await?.pop();
             if let Some(receipt) = &mut receipt
                 && receipt.number.is_some()
