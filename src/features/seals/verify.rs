@@ -23,6 +23,7 @@ use crate::journal::merkle::{Frontier, Node};
 use crate::journal::seal::{self, SignedHead};
 use crate::journal::stored::entries_after;
 use crate::journal::{Actor, Digest, StoredEntry, tree};
+use crate::platform::data_keys::DataKeys;
 use crate::platform::db::{Db, Tx};
 use crate::platform::error::ApiError;
 
@@ -117,7 +118,7 @@ pub async fn verify(db: &Db, ask: &Ask, progress: impl Fn(Progress)) -> Result<R
         };
         let mut report = Report::default();
         for state in &states {
-            let mut walk = Walk::new(ask, state);
+            let mut walk = Walk::new(ask, db.keys(), state);
             walk.run(tx, &step).await?;
             if !ask.since_kept {
                 walk.check_names(tx).await?;
@@ -133,6 +134,8 @@ pub async fn verify(db: &Db, ask: &Ask, progress: impl Fn(Progress)) -> Result<R
 /// The way through one state's journal.
 struct Walk<'a> {
     ask: &'a Ask,
+    /// Under which notes are sealed: what was committed to is what they say.
+    keys: &'a DataKeys,
     state: &'a StateRow,
     kept: Vec<&'a SignedHead>,
     frontier: Frontier,
@@ -148,7 +151,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(ask: &'a Ask, state: &'a StateRow) -> Self {
+    fn new(ask: &'a Ask, keys: &'a DataKeys, state: &'a StateRow) -> Self {
         let mut kept: Vec<&SignedHead> = ask
             .kept
             .iter()
@@ -157,6 +160,7 @@ impl<'a> Walk<'a> {
         kept.sort_by_key(|head| head.size);
         Self {
             ask,
+            keys,
             state,
             kept,
             frontier: Frontier::default(),
@@ -342,7 +346,7 @@ impl<'a> Walk<'a> {
         let ids: Vec<Uuid> = ids.into_iter().collect();
         let mut versions: HashMap<(Uuid, i32), VersionRow> = HashMap::new();
         if !ids.is_empty() {
-            for row in versions_of(tx, self.state.state_id, &ids).await? {
+            for row in versions_of(tx, self.keys, self.state.state_id, &ids).await? {
                 versions.insert((row.kept_id.0, row.kept_version), row);
             }
         }

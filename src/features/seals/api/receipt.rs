@@ -15,6 +15,7 @@ use crate::journal::seal::{SignedHead, head_covering};
 use crate::journal::stored::entries_by;
 use crate::journal::{StoredEntry, tree};
 use crate::platform::body::Path;
+use crate::platform::data_keys::DataKeys;
 use crate::platform::db::{Db, Tx};
 use crate::platform::error::{ApiError, Problem};
 use crate::platform::ids::{UnitId, VisitId, WorkerId};
@@ -40,7 +41,7 @@ pub async fn get_receipt(caller: Caller, id: Path<VisitId>, db: web::Data<Db>) -
             if let Some(receipt) = &mut receipt
                 && receipt.number.is_some()
             {
-                receipt.commitments = commitments(tx, &visit).await?;
+                receipt.commitments = commitments(tx, db.keys(), &visit).await?;
             }
             receipt.ok_or_else(ApiError::not_found)
         })
@@ -109,7 +110,11 @@ async fn prove(tx: &mut Tx, entry: &StoredEntry) -> Result<Option<(SignedHead, V
 }
 
 /// What the entry that made this version made, in its order.
-async fn commitments(tx: &mut Tx, visit: &VisitRow) -> Result<Vec<CommitmentView>, ApiError> {
+async fn commitments(
+    tx: &mut Tx,
+    keys: &DataKeys,
+    visit: &VisitRow,
+) -> Result<Vec<CommitmentView>, ApiError> {
     let written = [(visit.changed_by, visit.changed_at)];
     let entries = entries_by(tx, visit.state_id, &written).await?;
     let made = entries
@@ -118,7 +123,7 @@ async fn commitments(tx: &mut Tx, visit: &VisitRow) -> Result<Vec<CommitmentView
         .find(|made| made.contains(&(visit.id.0, visit.version)))
         .unwrap_or_default();
     let ids: Vec<Uuid> = made.iter().map(|(id, _)| *id).collect();
-    let versions: HashMap<(Uuid, i32), VersionRow> = versions_of(tx, visit.state_id, &ids)
+    let versions: HashMap<(Uuid, i32), VersionRow> = versions_of(tx, keys, visit.state_id, &ids)
         .await?
         .into_iter()
         .map(|row| ((row.kept_id.0, row.kept_version), row))

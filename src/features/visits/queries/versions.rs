@@ -1,12 +1,13 @@
 //! Versions for whoever checks them against the journal: the program's own, so they ask for no permit.
 
 use chrono::{DateTime, Utc};
-use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Nullable, Timestamptz, Uuid as SqlUuid};
 use diesel::{QueryResult, QueryableByName};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
-use super::VisitRow;
+use super::{VisitRow, note_place};
+use crate::platform::data_keys::DataKeys;
 use crate::platform::db::Tx;
 use crate::platform::ids::{UnitId, VisitId, WorkerId};
 use crate::platform::statement::statement;
@@ -35,18 +36,35 @@ impl VersionRow {
     }
 }
 
-/// Every version of these visits of a state.
-pub async fn versions_of(tx: &mut Tx, state_id: UnitId, ids: &[Uuid]) -> QueryResult<Vec<VersionRow>> {
-    let mut rows: Vec<VersionRow> = statement(
-        "SELECT v.*, v.id AS kept_id, v.version AS kept_version, v.changed_by AS kept_by, v.changed_at AS kept_at
+/// The same as it lies there.
+#[derive(QueryableByName)]
+struct SealedVersion {
+    #[diesel(embed)]
+    version: VersionRow,
+    #[diesel(sql_type = Nullable<Binary>)]
+    note_sealed: Option<Vec<u8>>,
+}
+
+/// Every version of these visits of a state. A note that cannot be opened (its bytes were altered, or its key is gone)
+/// is left out: the version then does not fit what was committed to, which says so where it is known which one it is.
+pub async fn versions_of(
+    tx: &mut Tx,
+    keys: &DataKeys,
+    state_id: UnitId,
+    ids: &[Uuid],
+) -> QueryResult<Vec<VersionRow>> {
+    let mut rows: Vec<SealedVersion> = statement(
+        "SELECT v.*, NULL::text AS note, v.id AS kept_id, v.version AS kept_version, v.changed_by AS kept_by,
+                v.changed_at AS kept_at
          FROM visits v WHERE v.state_id = $1 AND v.id = ANY ($2)",
     )
     .bind::<Integer, _>(state_id)
     .bind::<Array<SqlUuid>, _>(ids)
     .load(tx)
     .await?;
-    let older: Vec<VersionRow> = statement(
-        "SELECT v.*, k.visit_id AS kept_id, k.version AS kept_version, k.changed_by AS kept_by, k.changed_at AS kept_at
+    let older: Vec<SealedVersion> = statement(
+        "SELECT v.*, NULL::text AS note, k.visit_id AS kept_id, k.version AS kept_version, k.changed_by AS kept_by,
+                k.changed_at AS kept_at
          FROM visit_versions k CROSS JOIN LATERAL jsonb_populate_record(NULL::visits, k.content) v
          WHERE k.state_id = $1 AND k.visit_id = ANY ($2)",
     )
@@ -55,7 +73,17 @@ pub async fn versions_of(tx: &mut Tx, state_id: UnitId, ids: &[Uuid]) -> QueryRe
     .load(tx)
     .await?;
     rows.extend(older);
-    Ok(rows)
+    let opened = rows.into_iter().map(
+        |SealedVersion {
+             version: mut row,
+             note_sealed,
+         }| {
+            let place = note_place((state_id, row.kept_id));
+            row.visit.note = keys.open_text(&place, note_sealed.as_deref()).ok().flatten();
+            row
+        },
+    );
+    Ok(opened.collect())
 }
 
 /// The name of a version.
