@@ -23,7 +23,7 @@ use crate::features::feed::Followers;
 use crate::features::privacy::{self, Retention};
 use crate::features::sessions::{self, Outbox, Sender};
 use crate::features::visits::Recorder;
-use crate::journal::Poster;
+use crate::journal::{Poster, SealKeys};
 use crate::platform::clock::Clock;
 use crate::platform::config::{Config, TlsFiles};
 use crate::platform::data_keys::DataKeys;
@@ -45,6 +45,7 @@ pub struct State {
     pub access: Access,
     pub metrics: Metrics,
     pub recorder: Recorder,
+    pub seals: SealKeys,
     pub outbox: Outbox,
     pub limits: Limits,
     pub in_flight: InFlight,
@@ -69,6 +70,7 @@ impl State {
         let recorder = Recorder::start(&db, &clock);
         let limits = Limits::new(config.rates, &clock);
         let followers = Followers::new(&db);
+        let seals = SealKeys::new(&config.data_dir, &config.seal_key_files);
         Ok(Self {
             config: Arc::new(config),
             db,
@@ -76,6 +78,7 @@ impl State {
             access,
             metrics,
             recorder,
+            seals,
             outbox: Outbox::default(),
             limits,
             in_flight: InFlight::default(),
@@ -194,6 +197,7 @@ pub fn build(
         .app_data(web::Data::new(state.metrics))
         .app_data(web::Data::new(state.recorder))
         .app_data(web::Data::new(state.followers))
+        .app_data(web::Data::new(state.seals))
         .into_utoipa_app()
         .configure(features::routes)
         .into_app()
@@ -263,9 +267,14 @@ pub struct Running {
 pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiError> {
     migrations::run(state.db.url()).await?;
     privacy::seal_waiting(&state.db, &state.clock).await?;
+    // A server that could not seal what it records says so before it records anything.
+    state
+        .seals
+        .loaded(state.clock.now())
+        .map_err(ApiError::internal)?;
     sessions::warn(&state.config.otp_sender);
     let sender = state.start_sender()?;
-    let poster = Poster::start(&state.db, &state.clock, &state.metrics);
+    let poster = Poster::start(&state.db, &state.clock, &state.metrics, &state.seals);
     let watch = Watch::start(&state.access);
     let retention = Retention::start(&state.db, &state.clock);
     let shared = state.clone();

@@ -68,6 +68,10 @@ pub(crate) enum Command {
         #[arg(long)]
         reseal_only: bool,
     },
+    /// Make a new key that seals the journal and destroy the older private ones; what they signed stays verifiable.
+    RotateSealKey,
+    /// Verify the journal, its seals and what they speak of; fails and names the first entry that does not fit.
+    Verify(commands::verify::Options),
     /// Ask the server at SAMPARK_LISTEN whether it is ready; for containers.
     Healthcheck,
     /// Print the OpenAPI document.

@@ -90,6 +90,8 @@ actions! {
     FeedRead "feed.read"
     /// Keep on a phone what field work needs.
     SyncRead "sync.read"
+    /// Read the journal, its heads and proofs.
+    JournalRead "journal.read"
     /// See services.
     ServiceRead "service.read"
     /// Register services, change and end them.

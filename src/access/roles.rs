@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::actions::ActionName;
 use super::actions::ActionName::*;
 use super::actions::ActionName::{
-    CampaignRead, CampaignWrite, GrantWrite, HouseholdRead, HouseholdWrite, ReviewWrite, ServiceRead,
-    ServiceWrite, SyncRead, TotalsCheck, TotalsRead, UnitImport, UnitRead, UnitWrite, VisitCorrect,
-    VisitCorrectOwn, VisitExport, VisitRead, VisitReadOwn, VisitRecord, VisitVoid, WorkerRead, WorkerWrite,
+    CampaignRead, CampaignWrite, GrantWrite, HouseholdRead, HouseholdWrite, JournalRead, ReviewWrite,
+    ServiceRead, ServiceWrite, SyncRead, TotalsCheck, TotalsRead, UnitImport, UnitRead, UnitWrite,
+    VisitCorrect, VisitCorrectOwn, VisitExport, VisitRead, VisitReadOwn, VisitRecord, VisitVoid, WorkerRead,
+    WorkerWrite,
 };
 
 /// A role that a worker can hold at a unit.
@@ -71,6 +72,7 @@ const COORDINATION: &[ActionName] = &[
     ContactRead,
     ContactCorrectOwn,
     ContactCorrect,
+    JournalRead,
 ];
 
 /// What who only looks may do; of contacts, who read them, not the numbers.
@@ -88,6 +90,7 @@ const READING: &[ActionName] = &[
     TargetSetRead,
     FeedRead,
     ContactAudit,
+    JournalRead,
 ];
 
 /// What who answers for a seat may do: read everything under it, and direct the work there.
@@ -105,6 +108,7 @@ const SEAT: &[ActionName] = &[
     TargetSetRead,
     TargetSetWrite,
     FeedRead,
+    JournalRead,
 ];
 
 /// Everything.
@@ -129,6 +133,7 @@ const ALL: &[ActionName] = &[
     VisitExport,
     TotalsRead,
     TotalsCheck,
+    JournalRead,
     ServiceRead,
     ServiceWrite,
     ElectionRead,

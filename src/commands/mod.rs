@@ -3,6 +3,7 @@
 mod database;
 mod import;
 mod serve;
+pub mod verify;
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use sampark::access::{KeyRing, keyring};
 use sampark::app;
 use sampark::features::privacy;
 use sampark::features::sessions::{create_admin, issue_token, read_out_code};
+use sampark::journal::keys as seal_keys;
 use sampark::platform::clock::Clock;
 use sampark::platform::config::Config;
 use sampark::platform::data_keys::DataKeys;
@@ -33,6 +35,7 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         Command::Demo => serve::demo(config).await,
         Command::Healthcheck => serve::check_health(config.listen).await,
         Command::RotateSigningKey { at_once } => rotate_signing_key(&config, at_once),
+        Command::RotateSealKey => rotate_seal_key(&config),
         other => with_database(config, other).await,
     }
 }
@@ -83,10 +86,12 @@ async fn with_database(config: Config, command: Command) -> Result<(), Failure> 
             settle_seconds,
             reseal_only,
         } => rotate_data_key(&db, &clock, settle_seconds, reseal_only).await,
+        Command::Verify(options) => verify::run(&db, &clock, &config, options).await,
         Command::Serve
         | Command::Demo
         | Command::Healthcheck
         | Command::RotateSigningKey { .. }
+        | Command::RotateSealKey
         | Command::Openapi => Ok(()),
     };
     drop(db);
@@ -112,6 +117,19 @@ async fn rotate_data_key(
     say(&format!(
         "everything is sealed by data key {}; keys dropped: {gone:?}",
         db.keys().active()
+    ))
+}
+
+fn rotate_seal_key(config: &Config) -> Result<(), Failure> {
+    if !config.seal_key_files.is_empty() {
+        return Err(
+            "SAMPARK_SEAL_KEY_FILES names the keys: replace them there, as docs/seals.md says".into(),
+        );
+    }
+    let now = Clock::system(config.time_zone).now();
+    let kid = seal_keys::rotate(&config.data_dir, now)?;
+    say(&format!(
+        "the new key is {kid}; servers sign with it within seconds"
     ))
 }
 

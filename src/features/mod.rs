@@ -14,6 +14,7 @@ pub mod health;
 pub mod households;
 pub mod privacy;
 pub mod reviews;
+pub mod seals;
 pub mod services;
 pub mod sessions;
 pub mod sync;
@@ -41,6 +42,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     feed::routes(config);
     sync::routes(config);
     privacy::routes(config);
+    seals::routes(config);
 }
 
 /// The head of the OpenAPI document; the paths come from the handlers.

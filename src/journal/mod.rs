@@ -5,6 +5,8 @@
 //! * [`entry`]: one entry for a whole write; [`leaf`]: its canonical form and RFC 6962 leaf hash.
 //! * [`commitment`]: how an entry proves content that it does not hold, and that may be erased.
 //! * [`tally`]: the change to the counts, one row per booth, campaign and day.
+//! * [`merkle`], [`tree`]: the RFC 6962 tree over a state's entries; [`seal`], [`keys`]: its heads, signed.
+//! * [`stored`]: entries read back.
 //! * [`poster`]: numbers the entries and adds the tallies to the totals, in one transaction per state.
 //! * [`read`]: reads what is posted by number, within a scope, from a cursor on.
 //! * [`tail`]: waits until the journal grows, whichever process posts.
@@ -15,14 +17,21 @@
 pub mod answers;
 pub mod commitment;
 pub mod entry;
+pub mod keys;
 pub mod leaf;
+pub mod merkle;
 pub mod poster;
 pub mod read;
+pub mod seal;
+pub mod stored;
 pub mod tail;
 pub mod tally;
+pub mod tree;
 pub mod write;
 
 pub use entry::{Actor, Digest, Entry};
+pub use keys::SealKeys;
 pub use poster::Poster;
+pub use stored::StoredEntry;
 pub use tally::{Counters, Tally};
 pub use write::Record;

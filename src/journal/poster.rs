@@ -1,5 +1,6 @@
 //! The poster: numbers journal entries and carries tallies into the totals, one state at a time, each state in one
-//! transaction under an advisory lock, so that any number of processes may run one.
+//! transaction under an advisory lock, so that any number of processes may run one. It extends the state's tree in the
+//! same transaction, and signs the heads of the trees that moved.
 //!
 //! It runs every [`INTERVAL`] while there is work, is woken by this process's writes, and looks for other processes'
 //! leftovers every [`SWEEP`]. On errors it backs off. If it stands still, readers of totals stay right and only get
@@ -13,6 +14,8 @@ use diesel_async::RunQueryDsl;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::keys::SealKeys;
+use super::{seal, tree};
 use crate::platform::clock::Clock;
 use crate::platform::db::{Db, Mode, Tx};
 use crate::platform::error::ApiError;
@@ -34,8 +37,10 @@ const VACUUM_AFTER: i64 = 5_000;
 /// Class of the advisory locks under which a state is posted.
 pub const POSTER_LOCK: i32 = 0x5341_0001;
 
-const STATES_WITH_WORK: &str =
-    "SELECT state_id FROM journal_inbox UNION SELECT state_id FROM tally_inbox ORDER BY state_id";
+const STATES_WITH_WORK: &str = "
+    SELECT state_id FROM journal_inbox UNION SELECT state_id FROM tally_inbox
+    UNION SELECT state_id FROM journal_heads WHERE tree_size < size
+    ORDER BY state_id";
 
 const LOCK: &str = "SELECT pg_try_advisory_xact_lock($1, $2) AS taken";
 
@@ -132,11 +137,15 @@ pub struct Poster {
 impl Poster {
     /// Starts posting.
     #[must_use]
-    pub fn start(db: &Db, clock: &Clock, metrics: &Metrics) -> Self {
+    pub fn start(db: &Db, clock: &Clock, metrics: &Metrics, seals: &SealKeys) -> Self {
         let (stop, stopped) = oneshot::channel();
-        let task = db
-            .runtime()
-            .spawn(run(db.clone(), clock.clone(), metrics.clone(), stopped));
+        let desk = Desk {
+            db: db.clone(),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            seals: seals.clone(),
+        };
+        let task = db.runtime().spawn(run(desk, stopped));
         Self {
             stop: Some(stop),
             task,
@@ -152,12 +161,33 @@ impl Poster {
     }
 }
 
-async fn run(db: Db, clock: Clock, metrics: Metrics, mut stopped: oneshot::Receiver<()>) {
+struct Desk {
+    db: Db,
+    clock: Clock,
+    metrics: Metrics,
+    seals: SealKeys,
+}
+
+impl Desk {
+    /// A seal that cannot be made never holds up the posting.
+    async fn seal(&self, all: bool) {
+        if let Err(error) = seal::sign_heads(&self.db, &self.seals, self.clock.now(), all).await {
+            error.log();
+            tracing::warn!("tree heads could not be signed; trying again");
+        }
+    }
+}
+
+async fn run(desk: Desk, mut stopped: oneshot::Receiver<()>) {
+    let Desk {
+        db, clock, metrics, ..
+    } = &desk;
     let mut backoff = INTERVAL;
     let mut dead = 0;
     loop {
-        let (pause, wakeable) = match post_all(&db).await {
+        let (pause, wakeable) = match post_all(db).await {
             Ok(posted) => {
+                desk.seal(false).await;
                 backoff = INTERVAL;
                 metrics.posted_at.set(clock.now().timestamp());
                 metrics.unposted.set(0);
@@ -195,9 +225,10 @@ async fn run(db: Db, clock: Clock, metrics: Metrics, mut stopped: oneshot::Recei
             }
         }
     }
-    if let Err(error) = post_all(&db).await {
+    if let Err(error) = post_all(db).await {
         tracing::warn!(%error, "the last posting failed; the next start goes on with it");
     }
+    desk.seal(true).await;
 }
 
 /// Posts every state that has work; returns how many entries and tallies were posted.
@@ -254,5 +285,6 @@ async fn post_in(tx: &mut Tx, state_id: UnitId) -> QueryResult<i64> {
             .await?;
         posted += row.n;
     }
+    tree::extend(tx, state_id, STEP).await?;
     Ok(posted)
 }

@@ -36,12 +36,17 @@ pub const VARIABLES: &[Variable] = &[
     Variable {
         name: "SAMPARK_DATA_DIR",
         default: ".sampark",
-        about: "private PostgreSQL, signing keys, data keys",
+        about: "private PostgreSQL, signing keys, seal keys, data keys",
     },
     Variable {
         name: "SAMPARK_SIGNING_KEY_FILES",
         default: "made in the data directory",
         about: "comma-separated files of the keys that sign access tokens (P-256, PKCS#8): the first that is there signs, all verify",
+    },
+    Variable {
+        name: "SAMPARK_SEAL_KEY_FILES",
+        default: "made in the data directory",
+        about: "comma-separated files of the keys that seal the journal (Ed25519, PEM): the first private one signs, all verify",
     },
     Variable {
         name: "SAMPARK_CODE_KEY_FILE",
@@ -199,6 +204,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Empty: those of the data directory.
     pub signing_key_files: Vec<PathBuf>,
+    /// Empty: those of the data directory.
+    pub seal_key_files: Vec<PathBuf>,
     pub code_key_file: Option<PathBuf>,
     /// `None`: the one of the data directory.
     pub data_keys_file: Option<PathBuf>,
@@ -288,9 +295,8 @@ impl Config {
                 "not an address and port such as 127.0.0.1:8080",
             )?,
             data_dir: PathBuf::from(get("SAMPARK_DATA_DIR").unwrap_or(".sampark")),
-            signing_key_files: get("SAMPARK_SIGNING_KEY_FILES")
-                .map(|files| files.split(',').map(|file| PathBuf::from(file.trim())).collect())
-                .unwrap_or_default(),
+            signing_key_files: paths(get("SAMPARK_SIGNING_KEY_FILES")),
+            seal_key_files: paths(get("SAMPARK_SEAL_KEY_FILES")),
             code_key_file: get("SAMPARK_CODE_KEY_FILE").map(PathBuf::from),
             data_keys_file: get("SAMPARK_DATA_KEYS_FILE").map(PathBuf::from),
             pg_bin: get("SAMPARK_PG_BIN").map(PathBuf::from),
@@ -371,6 +377,13 @@ fn refuse(name: &'static str, value: &str, reason: &str) -> ConfigError {
 
 fn parse<T: std::str::FromStr>(name: &'static str, value: &str, reason: &str) -> Result<T, ConfigError> {
     value.parse().map_err(|_| refuse(name, value, reason))
+}
+
+/// A comma-separated list of files.
+fn paths(value: Option<&str>) -> Vec<PathBuf> {
+    value
+        .map(|files| files.split(',').map(|file| PathBuf::from(file.trim())).collect())
+        .unwrap_or_default()
 }
 
 fn bounded(name: &'static str, value: &str, least: usize, most: usize) -> Result<usize, ConfigError> {

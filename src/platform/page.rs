@@ -66,6 +66,14 @@ impl Paging {
 }
 
 impl<T> Page<T> {
+    /// A page whose reader knows himself where the next one begins: lists that look at a bounded number of rows.
+    pub fn with_next<K: Serialize>(list: &str, items: Vec<T>, next: Option<K>) -> Self {
+        Self {
+            items,
+            next_cursor: next.map(|key| encode(list, &key)),
+        }
+    }
+
     /// A page from rows fetched with `limit + 1`: the one too many shows that there is a next page.
     pub fn new<R, K: Serialize>(
         list: &str,

@@ -48,6 +48,8 @@ enum Kind {
     At,
     /// A list: elsewhere it holds other things.
     List,
+    /// Of a whole state's journal: for whoever may do it anywhere in the state.
+    State,
     /// The same for whoever holds the action anywhere.
     Public,
     /// At the nation, of whose units everyone knows.
@@ -321,6 +323,11 @@ async fn written_matrix_is_what_the_program_does() {
                         (answer.status == 200 && ours == (may && place == "own"), cell)
                     }
                     Kind::List => (answer.status == 403, answer.status.to_string()),
+                    Kind::State if may => {
+                        let wanted = if unit.starts_with("S2") { 404 } else { 200 };
+                        (answer.status == wanted, answer.status.to_string())
+                    }
+                    Kind::State => (answer.status == 403, answer.status.to_string()),
                     Kind::Public => (
                         done == may && (done || answer.status == 403),
                         answer.status.to_string(),
@@ -378,7 +385,7 @@ async fn written_matrix_is_what_the_program_does() {
                 Kind::Refused => answer.status == 401 || answer.status == 409,
                 Kind::At => [403, 404, 422].contains(&answer.status),
                 Kind::List => answer.status == 403 || !s.holds_ours(&operation.id, &answer),
-                Kind::Public | Kind::Nation => answer.status == 403,
+                Kind::Public | Kind::Nation | Kind::State => answer.status == 403,
                 Kind::Shared => answer.status == 404,
             };
             if !right {

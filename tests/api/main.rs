@@ -38,6 +38,7 @@ mod reviews;
 mod revocation;
 mod rosters;
 mod rotation;
+mod seals;
 mod services;
 mod sessions;
 mod sign_in;

@@ -273,6 +273,11 @@ async fn scene() -> Scene {
         .put(&format!("/v1/contacts/{CONTACT_ID}"), contact)
         .await
         .expect(201);
+    // Proofs speak of the first entry of state 2.
+    let posted = "SELECT count(*) FROM journal_heads WHERE state_id = 2 AND tree_size > 0";
+    while world.db.query_one(posted, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+        tokio::task::yield_now().await;
+    }
     let service = json!({"name": "Screen", "contact": "IT cell", "unit_id": 2, "actions": ["totals.read"], "unit_ids": [2]});
     let service = admin.post("/v1/services", service).await.expect(201).json;
     let results = "election,constituency,candidate,party,votes\nLS2014,S1-PC1,A,Example Party,9\nLS2014,S1-PC1,B,Other Party,8\n";
@@ -342,6 +347,19 @@ impl Scene {
                     .or_else(|| example(document, &parameter["schema"]));
                 path = path.replace(&format!("{{{name}}}"), &self.parameter(operation, name, known));
             }
+        }
+        let required = operation.value["parameters"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|parameter| parameter["in"] == "query" && parameter["required"] == true);
+        for (n, parameter) in required.enumerate() {
+            let sign = if n == 0 { '?' } else { '&' };
+            path.push_str(&format!(
+                "{sign}{}={}",
+                parameter["name"].as_str().unwrap(),
+                parameter["example"]
+            ));
         }
         let mut client = self.admin.clone();
         if operation.id == "put_contact" {

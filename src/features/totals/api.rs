@@ -1,5 +1,6 @@
 use actix_web::{get, web};
 
+use super::check;
 use super::queries::{self, ChildCursor, ChildrenAsk, Period};
 use super::rules::{self, SortBy};
 use super::wire::{
@@ -177,9 +178,7 @@ pub async fn check_totals(
         .read_long(async |tx| {
             let permit = permit::<TotalsCheck>(tx, &caller, *id).await?;
             let unit = queries::find_unit(tx, &permit).await?;
-            let roots = queries::roots(tx, &permit).await?;
-            let live = queries::figures(tx, &permit, &roots, period).await?;
-            let recount = queries::recount(tx, &permit, &roots, period).await?;
+            let (live, recount) = check::both(tx, &permit, period).await?;
             let differences = rules::differences(&live, &recount);
             Ok(CheckView {
                 unit: unit.into(),

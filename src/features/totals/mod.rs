@@ -8,9 +8,12 @@
 use utoipa_actix_web::service_config::ServiceConfig;
 
 mod api;
+mod check;
 mod queries;
 mod rules;
 mod wire;
+
+pub use check::differences_of;
 
 /// The routes.
 pub fn routes(config: &mut ServiceConfig<'_>) {

@@ -2,6 +2,7 @@
 //! carry the permit's place in themselves.
 
 pub mod changes;
+pub mod versions;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::sql_types::{

@@ -8,9 +8,22 @@ use super::{Ask, Kind, Scene};
 use crate::support::Actor;
 
 impl Scene {
+    /// The number of the first entry at a booth, once it is posted and in the tree.
+    async fn posted_at(&self, booth: i32) -> i64 {
+        let sql = "SELECT min(j.number) FROM journal j JOIN journal_heads h USING (state_id)
+                   WHERE j.unit_id = $1 AND j.number <= h.tree_size";
+        loop {
+            let row = self.world.db.query_one(sql, &[&booth]).await.unwrap();
+            match row.get(0) {
+                Some(number) => return number,
+                None => tokio::task::yield_now().await,
+            }
+        }
+    }
+
     /// The row of an operation: what it is, and a request that succeeds if it is allowed.
     pub(super) async fn row(&self, operation: &str, actor: Option<&Actor>) -> (Kind, Ask) {
-        let booth = self.world.unit("S1-B1");
+        let (booth, state) = (self.world.unit("S1-B1"), self.world.unit("S1"));
         let (campaign, worker, visit) = (self.campaign, self.worker_id, &self.visit);
         let ask = |method, path: String| Ask {
             method,
@@ -330,6 +343,30 @@ impl Scene {
                 Kind::List,
                 with(ask("POST", "/v1/sync".into()), json!({"limit": 2000})),
             ),
+            "list_journal" => (Kind::At, ask("GET", format!("/v1/journal?under={booth}"))),
+            "list_heads" => (
+                Kind::State,
+                ask("GET", format!("/v1/journal/heads?state_id={state}")),
+            ),
+            "list_latest_heads" => (Kind::Public, ask("GET", "/v1/journal/heads/latest".into())),
+            "prove_inclusion" => {
+                let number = self.posted_at(booth).await;
+                let query = format!("state_id={state}&number={number}&size={number}");
+                (
+                    Kind::At,
+                    ask("GET", format!("/v1/journal/proof/inclusion?{query}")),
+                )
+            }
+            "prove_consistency" => {
+                let number = self.posted_at(booth).await;
+                let query = format!("state_id={state}&first=1&second={number}");
+                (
+                    Kind::State,
+                    ask("GET", format!("/v1/journal/proof/consistency?{query}")),
+                )
+            }
+            "get_seal_keys" => (Kind::Open, ask("GET", "/.well-known/seal-keys.json".into())),
+            "get_receipt" => (Kind::At, ask("GET", format!("/v1/visits/{visit}/receipt"))),
             "list_visits" => (Kind::List, ask("GET", "/v1/visits?limit=500".into())),
             "export_visits" => (Kind::List, ask("GET", "/v1/visits/export?format=ndjson".into())),
             "get_visit" => (Kind::At, ask("GET", format!("/v1/visits/{visit}"))),

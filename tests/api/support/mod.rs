@@ -99,6 +99,7 @@ impl TestApp {
             address: 100_000,
         };
         config.otp_sender = sampark::platform::config::OtpSender::File(database.scratch_file("otp.jsonl"));
+        config.data_dir = database.scratch_file("data");
         change(&mut config);
         let data_keys = match &config.data_keys_file {
             Some(file) => DataKeys::load(file).unwrap(),
@@ -119,7 +120,7 @@ impl TestApp {
         actix_web::rt::spawn(server);
         let poster = settings
             .poster
-            .then(|| sampark::journal::Poster::start(&state.db, &state.clock, &state.metrics));
+            .then(|| sampark::journal::Poster::start(&state.db, &state.clock, &state.metrics, &state.seals));
         let sender = state.start_sender().unwrap();
         Self {
             address,
