@@ -1,7 +1,11 @@
+mod bounds;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
+
+pub use bounds::FlagBounds;
 
 use super::queries::CampaignRow;
 use super::rules::check_questions;
@@ -121,6 +125,8 @@ pub struct NewCampaign {
     #[serde(default)]
     #[schema(example = json!({"doors_reached": 50000}))]
     pub targets: BTreeMap<String, i64>,
+    #[serde(default)]
+    pub bounds: FlagBounds,
 }
 
 impl Validate for NewCampaign {
@@ -130,6 +136,7 @@ impl Validate for NewCampaign {
         check_questions(&self.questions, errors);
         check_issues(&self.issues, errors);
         check_targets(&self.targets, errors);
+        self.bounds.check(errors);
     }
 }
 
@@ -157,6 +164,9 @@ pub struct CampaignPatch {
     pub collect_support: Option<bool>,
     #[serde(deserialize_with = "given")]
     pub targets: Option<BTreeMap<String, i64>>,
+    /// Replaced whole: what is left out has its default again.
+    #[serde(deserialize_with = "given")]
+    pub bounds: Option<FlagBounds>,
 }
 
 /// Tells "null" from "not there": what may not be null is then refused, what may be is emptied.
@@ -181,6 +191,9 @@ impl Validate for CampaignPatch {
         }
         if let Some(targets) = &self.targets {
             check_targets(targets, errors);
+        }
+        if let Some(bounds) = &self.bounds {
+            bounds.check(errors);
         }
     }
 }
@@ -208,6 +221,8 @@ pub struct CampaignView {
     pub collect_support: bool,
     #[schema(example = json!({"doors_reached": 50000}))]
     pub targets: BTreeMap<String, i64>,
+    /// The bounds as they hold, defaults filled in.
+    pub bounds: FlagBounds,
     /// Counts the changes; the ETag.
     #[schema(example = 1)]
     pub version: i32,
@@ -228,6 +243,7 @@ impl From<CampaignRow> for CampaignView {
             issues: row.issues.0,
             collect_support: row.collect_support,
             targets: row.targets.0,
+            bounds: row.bounds.0,
             version: row.version,
             created_at: row.created_at,
             updated_at: row.updated_at,
