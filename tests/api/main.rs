@@ -40,6 +40,7 @@ mod services;
 mod sessions;
 mod sign_in;
 mod sync;
+mod storms;
 mod target_sets;
 mod tokens;
 mod totals;
