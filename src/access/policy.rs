@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use diesel::sql_types::{Array, BigInt, Bool, Date, Integer, Nullable, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Bool, Date, Double, Integer, Nullable, Text, Timestamptz};
 use diesel::{OptionalExtension, QueryResult};
 use diesel_async::RunQueryDsl;
 
@@ -14,6 +14,7 @@ use crate::journal::Actor;
 use crate::platform::db::Tx;
 use crate::platform::error::{ApiError, Code};
 use crate::platform::ids::{GrantId, UnitId};
+use crate::platform::location::Location;
 use crate::platform::statement::statement;
 
 /// A role held at a unit from a day to a day.
@@ -391,6 +392,8 @@ pub struct DatedPermit<A> {
     pub permit: Permit<A>,
     /// Whether a grant held on the day itself; else one holds today.
     pub held_on_day: bool,
+    /// Where the booth is, if that is known.
+    pub location: Option<Location>,
 }
 
 #[derive(diesel::QueryableByName)]
@@ -403,6 +406,10 @@ struct DatedRow {
     level: String,
     #[diesel(sql_type = Array<Integer>)]
     unit_ids: Vec<UnitId>,
+    #[diesel(sql_type = Nullable<Double>)]
+    lat: Option<f64>,
+    #[diesel(sql_type = Nullable<Double>)]
+    lon: Option<f64>,
     #[diesel(sql_type = Bool)]
     held_on_day: bool,
     #[diesel(sql_type = Bool)]
@@ -421,7 +428,7 @@ pub async fn permits_on_days<A: Action>(
     today: NaiveDate,
 ) -> QueryResult<Vec<Option<DatedPermit<A>>>> {
     let rows: Vec<DatedRow> = statement(
-        "SELECT a.n, u.state_id, u.level, l.unit_ids,
+        "SELECT a.n, u.state_id, u.level, l.unit_ids, u.lat, u.lon,
                 coalesce(g.held_on_day, false) AS held_on_day, coalesce(g.holds_today, false) AS holds_today
          FROM unnest($1::int[], $2::int[], $3::date[], $4::timestamptz[], $5::bool[]) WITH ORDINALITY
                   AS a (worker_id, booth_id, day, at, strong, n)
@@ -475,6 +482,7 @@ pub async fn permits_on_days<A: Action>(
             *answer = Some(DatedPermit {
                 permit,
                 held_on_day: row.held_on_day,
+                location: Location::from_columns(row.lat, row.lon),
             });
         }
     }

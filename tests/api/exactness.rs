@@ -1,5 +1,4 @@
-//! What must always hold: live totals equal a recount of the visits, whatever happens in whatever order; and no visit is
-//! lost or counted twice, whatever the network does.
+//! Live totals equal a recount of the visits, whatever happens in whatever order.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +10,7 @@ use serde_json::{Value, json};
 use tokio_postgres::Client as Database;
 use uuid::Uuid;
 
-use crate::support::{Actor, Settings, TestApp, World, noon};
+use crate::support::{Actor, Settings, TestApp, World};
 
 /// The figures of every unit below the nation, by unit, campaign and day.
 type Figures = BTreeMap<(i32, i32, NaiveDate), Vec<i64>>;
@@ -95,7 +94,6 @@ fn assert_equal(live: &Figures, recounted: &Figures, after: &str) {
     }
 }
 
-/// Live totals and the recount are the same.
 pub async fn assert_exact(db: &Database, after: &str) {
     assert_equal(&live(db).await, &recounted(db).await, after);
 }
@@ -114,6 +112,13 @@ enum Step {
         door: Option<bool>,
         support: Option<u8>,
     },
+    /// Several close together in place and time, most of them flagged, and one that was sent before.
+    Batch {
+        booth: usize,
+        day: i64,
+        metres: Vec<u16>,
+        resent: usize,
+    },
     Replay {
         visit: usize,
     },
@@ -122,6 +127,7 @@ enum Step {
         outcome: usize,
         people: u8,
         door: Option<bool>,
+        metres: Option<u16>,
     },
     Void {
         visit: usize,
@@ -156,9 +162,11 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => (0..BOOTHS.len(), -6..2i64, 0..OUTCOMES.len(), door(), proptest::option::of(1..=5u8))
             .prop_map(|(booth, day, outcome, door, support)| Step::Record { booth, day, outcome, door, support }),
+        3 => (0..BOOTHS.len(), -6..2i64, proptest::collection::vec(0..6000u16, 1..6), 0..100usize)
+            .prop_map(|(booth, day, metres, resent)| Step::Batch { booth, day, metres, resent }),
         2 => (0..100usize).prop_map(|visit| Step::Replay { visit }),
-        4 => (0..100usize, 0..OUTCOMES.len(), 0..9u8, door())
-            .prop_map(|(visit, outcome, people, door)| Step::Correct { visit, outcome, people, door }),
+        4 => (0..100usize, 0..OUTCOMES.len(), 0..9u8, door(), proptest::option::of(0..6000u16))
+            .prop_map(|(visit, outcome, people, door, metres)| Step::Correct { visit, outcome, people, door, metres }),
         2 => (0..100usize).prop_map(|visit| Step::Void { visit }),
         5 => (0..100usize, 0..VERDICTS.len(), any::<bool>())
             .prop_map(|(visit, verdict, many)| Step::Review { visit, verdict, many }),
@@ -168,6 +176,11 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1..20u8).prop_map(|polls| Step::PostInterrupted { polls }),
         1 => (1..40u8).prop_map(|hours| Step::Wait { hours }),
     ]
+}
+
+/// A position so many metres north of the booths.
+fn north(metres: u16) -> Value {
+    json!({"lat": 26.8 + f64::from(metres) / 111_195.0, "lon": 80.9, "accuracy_m": 5.0})
 }
 
 struct Run {
@@ -188,16 +201,21 @@ impl Run {
         let campaign = world.campaign("IN").await;
         world
             .db
-            .execute("UPDATE campaigns SET collect_support = true", &[])
+            .execute(
+                r#"UPDATE campaigns SET collect_support = true,
+                       bounds = '{"too_fast": {"visits": 1, "seconds": 600}, "daily_bound": {"visits": 3}}'"#,
+                &[],
+            )
             .await
             .unwrap();
-        // A second district, so that a mandal has somewhere to go.
+        // A second district, so that a mandal has somewhere to go; booths that visits can be far from.
         let district = format!(
             "INSERT INTO units (id, code, level, name, state_id, created_at, updated_at)
                  VALUES (900, 'S1-D2', 'district', 'Unit S1-D2', {s1}, now(), now());
              INSERT INTO placements (unit_id, tree, parent_id, valid_from) VALUES (900, 'organisation', {s1}, '0001-01-01');
              INSERT INTO lineages (unit_id, valid_from, state_id, unit_ids)
-                 VALUES (900, '0001-01-01', {s1}, ARRAY[{nation}, {s1}, 900])",
+                 VALUES (900, '0001-01-01', {s1}, ARRAY[{nation}, {s1}, 900]);
+             UPDATE units SET lat = 26.8, lon = 80.9 WHERE level = 'booth'",
             s1 = world.unit("S1"),
             nation = world.unit("IN"),
         );
@@ -240,6 +258,12 @@ impl Run {
                 client.post("/v1/visits", visit.clone()).await.expect(201);
                 self.sent.push(visit);
             }
+            Step::Batch {
+                booth,
+                day,
+                ref metres,
+                resent,
+            } => self.batch(booth, day, metres, resent).await,
             Step::Replay { visit } => {
                 if let Some(visit) = self.nth(visit) {
                     client.post("/v1/visits", visit).await.expect(200);
@@ -250,6 +274,7 @@ impl Run {
                 outcome,
                 people,
                 door,
+                metres,
             } => {
                 let Some(visit) = self.nth(visit) else { return };
                 let path = format!("/v1/visits/{}", visit["id"].as_str().unwrap());
@@ -261,6 +286,7 @@ impl Run {
                 let patch = json!({
                     "outcome": OUTCOMES[outcome], "people_met": people,
                     "household_id": door.map(|which| self.doors[&(booth, which)]),
+                    "location": metres.map(north),
                 });
                 let tag = now.header("etag").unwrap().to_owned();
                 let closed = now.json["voided"] == true || now.json["review"] == "rejected";
@@ -296,6 +322,34 @@ impl Run {
                 self.reviewer = self.world.sign_in(&self.app, self.reviewer.worker_id).await;
             }
         }
+    }
+
+    async fn batch(&mut self, booth: usize, day: i64, metres: &[u16], resent: usize) {
+        let at = self.app.clock.now() + TimeDelta::days(day);
+        let mut visits: Vec<Value> = metres
+            .iter()
+            .map(|metres| {
+                json!({
+                    "id": Uuid::new_v4(), "campaign_id": self.campaign, "booth_id": self.world.unit(BOOTHS[booth]),
+                    "visited_at": at - TimeDelta::seconds(i64::from(*metres)), "outcome": "met", "people_met": 1,
+                    "location": north(*metres), "household_id": self.doors[&(booth, metres % 2 == 0)],
+                })
+            })
+            .collect();
+        visits.extend(self.nth(resent));
+        visits.rotate_right(1);
+        let body = json!({ "visits": visits });
+        let answer = self.admin.client.post("/v1/visits/batch", body).await.expect(200);
+        for item in answer.json["results"].as_array().unwrap() {
+            let path = format!("/v1/visits/{}", item["id"].as_str().unwrap());
+            let stored = self.admin.client.get(&path).await.expect(200);
+            assert_eq!(
+                stored.json["flags"], item["flags"],
+                "what is answered is what is stored"
+            );
+        }
+        visits.retain(|visit| !self.sent.contains(visit));
+        self.sent.extend(visits);
     }
 
     fn nth(&self, n: usize) -> Option<Value> {
@@ -433,168 +487,4 @@ proptest! {
     fn live_totals_equal_a_recount_while_the_poster_runs(steps in proptest::collection::vec(step(), 20..60)) {
         hold(&steps, true);
     }
-}
-
-/// What a phone does: sends batches, loses some replies, sends again until it has heard.
-async fn phone(
-    base: std::net::SocketAddr,
-    token: String,
-    visits: Vec<Value>,
-    seed: u64,
-) -> Vec<(String, Vec<String>)> {
-    let client = crate::support::Client::new(base, Some(token));
-    let mut heard: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let mut random = seed;
-    let mut next = move || {
-        random = random
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        random >> 33
-    };
-    for chunk in visits.chunks(7) {
-        let body = json!({ "visits": chunk });
-        loop {
-            let fate = next() % 4;
-            if fate == 0 {
-                // The connection is reset while the request is under way.
-                client.send_and_reset("/v1/visits/batch", &body).await;
-                continue;
-            }
-            let answer = client.post("/v1/visits/batch", body.clone()).await;
-            if answer.status == 503 {
-                continue;
-            }
-            let answer = answer.expect(200);
-            for item in answer.json["results"].as_array().unwrap() {
-                let id = item["id"].as_str().unwrap().to_owned();
-                heard
-                    .entry(id)
-                    .or_default()
-                    .push(item["status"].as_str().unwrap().to_owned());
-            }
-            // The reply arrives, or is lost and all is sent again.
-            if fate != 1 {
-                break;
-            }
-        }
-    }
-    heard.into_iter().collect()
-}
-
-#[actix_web::test]
-async fn thirty_two_phones_on_a_lossy_network_lose_nothing_and_count_nothing_twice() {
-    let app = TestApp::start().await;
-    let world = World::build(&app).await;
-    let campaign = world.campaign("IN").await;
-    let doors = [world.household("S1-B1").await, world.household("S1-B1").await];
-    let mut phones = Vec::new();
-    for n in 0..32u64 {
-        let actor = world.actor(&app, Role::BoothWorker, "S1-B1").await;
-        let visits: Vec<Value> = (0..21)
-            .map(|k| {
-                json!({
-                    "id": Uuid::new_v4(), "campaign_id": campaign, "booth_id": world.unit("S1-B1"),
-                    "visited_at": noon() - TimeDelta::days(k % 5), "outcome": "met", "people_met": 1,
-                    "household_id": doors[usize::try_from((n + u64::try_from(k).unwrap()) % 2).unwrap()],
-                })
-            })
-            .collect();
-        phones.push(actix_web::rt::spawn(phone(app.address, actor.token, visits, n)));
-    }
-    let mut acknowledged = 0;
-    for phone in phones {
-        for (id, statuses) in phone.await.unwrap() {
-            assert!(
-                statuses
-                    .iter()
-                    .all(|status| status == "created" || status == "duplicate"),
-                "{id}: {statuses:?}"
-            );
-            assert!(
-                statuses.iter().filter(|status| *status == "created").count() <= 1,
-                "{id}: {statuses:?}"
-            );
-            acknowledged += 1;
-        }
-    }
-    assert_eq!(acknowledged, 32 * 21);
-    let stored: i64 = world
-        .db
-        .query_one("SELECT count(*) FROM visits", &[])
-        .await
-        .unwrap()
-        .get(0);
-    assert_eq!(stored, 32 * 21);
-    assert_exact(&world.db, "the storm").await;
-    post_all(&app.state.db).await.unwrap();
-    assert_exact(&world.db, "the posting").await;
-}
-
-#[actix_web::test]
-async fn fifty_identical_batches_at_once_are_stored_once() {
-    let app = TestApp::start().await;
-    let world = World::build(&app).await;
-    let campaign = world.campaign("IN").await;
-    let actor = world.actor(&app, Role::BoothWorker, "S1-B1").await;
-    let visits: Vec<Value> = (0..40)
-        .map(|_| crate::visits::visit(&world, campaign, "S1-B1"))
-        .collect();
-    let body = json!({ "visits": visits });
-    let batches = (0..50).map(|_| {
-        let (client, body) = (actor.client.clone(), body.clone());
-        actix_web::rt::spawn(async move { client.post("/v1/visits/batch", body).await })
-    });
-    let mut created = 0;
-    for batch in batches.collect::<Vec<_>>() {
-        let answer = batch.await.unwrap().expect(200);
-        for item in answer.json["results"].as_array().unwrap() {
-            match item["status"].as_str().unwrap() {
-                "created" => created += 1,
-                "duplicate" => {}
-                other => panic!("{other}"),
-            }
-        }
-    }
-    assert_eq!(created, 40);
-    assert_exact(&world.db, "the batches").await;
-}
-
-#[actix_web::test]
-async fn clients_that_reset_midway_leave_whole_batches_and_no_poisoned_connection() {
-    let app = TestApp::start_with(Settings {
-        poster: true,
-        pool_size: 2,
-    })
-    .await;
-    let world = World::build(&app).await;
-    let campaign = world.campaign("IN").await;
-    let actor = world.actor(&app, Role::BoothWorker, "S1-B1").await;
-    for _ in 0..200 {
-        let visits: Vec<Value> = (0..5)
-            .map(|_| crate::visits::visit(&world, campaign, "S1-B1"))
-            .collect();
-        actor
-            .client
-            .send_and_reset("/v1/visits/batch", &json!({ "visits": visits }))
-            .await;
-        let household = json!({"booth_id": world.unit("S1-B1"), "label": "12-A"});
-        actor
-            .client
-            .send_and_reset_as("PUT", &format!("/v1/households/{}", Uuid::new_v4()), &household)
-            .await;
-    }
-    actor
-        .client
-        .post("/v1/visits", crate::visits::visit(&world, campaign, "S1-B1"))
-        .await
-        .expect(201);
-    let partial = "SELECT count(*) FROM (SELECT received_at FROM visits GROUP BY received_at HAVING count(*) % 5 NOT IN (0, 1)) x";
-    assert_eq!(
-        world.db.query_one(partial, &[]).await.unwrap().get::<_, i64>(0),
-        0
-    );
-    let idle = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'
-                AND state_change < clock_timestamp() - interval '1 second'";
-    assert_eq!(world.db.query_one(idle, &[]).await.unwrap().get::<_, i64>(0), 0);
-    assert_exact(&world.db, "the resets").await;
 }

@@ -18,7 +18,7 @@ mod wire;
 pub use api::{add_campaign, read_campaigns};
 pub use queries::{CampaignFacts, list_current, load_facts, versions, versions_at};
 pub use rules::check_answers;
-pub use wire::{CampaignView, Issue, NewCampaign, Question, QuestionType};
+pub use wire::{CampaignView, FlagBounds, Issue, NewCampaign, Question, QuestionType};
 
 /// The routes.
 pub fn routes(config: &mut ServiceConfig<'_>) {

@@ -6,7 +6,7 @@ use diesel::{OptionalExtension, QueryResult};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 
-use super::wire::{CampaignView, Issue, NewCampaign, Question};
+use super::wire::{CampaignView, FlagBounds, Issue, NewCampaign, Question};
 use crate::access::actions::{CampaignRead, CampaignWrite};
 use crate::access::{Permit, Scope};
 use crate::platform::db::Tx;
@@ -34,6 +34,8 @@ pub struct CampaignRow {
     pub issues: Stored<Vec<Issue>>,
     #[diesel(sql_type = Jsonb)]
     pub targets: Stored<BTreeMap<String, i64>>,
+    #[diesel(sql_type = Jsonb)]
+    pub bounds: Stored<FlagBounds>,
     #[diesel(sql_type = Integer)]
     pub question_version: i32,
     #[diesel(sql_type = Jsonb)]
@@ -65,6 +67,8 @@ pub struct CampaignFacts {
     pub question_version: i32,
     /// Every version of the questions.
     pub questions: BTreeMap<i32, Vec<Question>>,
+    /// Past which visits are flagged.
+    pub bounds: FlagBounds,
 }
 
 #[derive(diesel::QueryableByName)]
@@ -89,6 +93,8 @@ struct FactsRow {
     question_version: i32,
     #[diesel(sql_type = Jsonb)]
     questions: Stored<BTreeMap<i32, Vec<Question>>>,
+    #[diesel(sql_type = Jsonb)]
+    bounds: Stored<FlagBounds>,
 }
 
 /// The facts of these campaigns, for the program's own checks; those that do not exist are left out. Proves nothing
@@ -99,7 +105,7 @@ struct FactsRow {
 pub async fn load_facts(tx: &mut Tx, ids: &[CampaignId]) -> QueryResult<Vec<CampaignFacts>> {
     let rows: Vec<FactsRow> = statement(
         "SELECT c.id, c.version, c.unit_id, c.starts_on, c.ends_on, c.collect_support, c.retention_days, c.issues,
-                c.question_version,
+                c.question_version, c.bounds,
                 coalesce((SELECT jsonb_object_agg(q.version, q.questions) FROM campaign_questions q
                           WHERE q.campaign_id = c.id), '{}') AS questions
          FROM campaigns c WHERE c.id = ANY ($1) ORDER BY c.id",
@@ -118,6 +124,7 @@ pub async fn load_facts(tx: &mut Tx, ids: &[CampaignId]) -> QueryResult<Vec<Camp
         issue_codes: row.issues.0.into_iter().map(|issue| issue.code).collect(),
         question_version: row.question_version,
         questions: row.questions.0,
+        bounds: row.bounds.0,
     });
     Ok(facts.collect())
 }
@@ -309,11 +316,11 @@ pub async fn insert_campaign(
     statement(
         "WITH c AS (
              INSERT INTO campaigns (unit_id, name, starts_on, ends_on, collect_support, retention_days, issues, targets,
-                                    created_by, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING *
+                                    bounds, created_by, created_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING *
          ), q AS (
              INSERT INTO campaign_questions (campaign_id, version, questions, created_at)
-             SELECT c.id, c.question_version, $12, c.created_at FROM c RETURNING questions
+             SELECT c.id, c.question_version, $13, c.created_at FROM c RETURNING questions
          )
          SELECT c.*, q.questions FROM c, q",
     )
@@ -325,6 +332,7 @@ pub async fn insert_campaign(
     .bind::<Integer, _>(new.retention_days)
     .bind::<Jsonb, _>(json(&new.issues)?)
     .bind::<Jsonb, _>(json(&new.targets)?)
+    .bind::<Jsonb, _>(json(&new.bounds)?)
     .bind::<Nullable<Integer>, _>(permit.actor().worker_id)
     .bind::<Timestamptz, _>(at)
     .bind::<Timestamptz, _>(at)
@@ -353,9 +361,9 @@ pub async fn update_campaign(
     .await?;
     statement(
         "UPDATE campaigns c SET name = $1, starts_on = $2, ends_on = $3, collect_support = $4, retention_days = $5,
-             issues = $6, targets = $7, question_version = $8, version = $9, updated_at = $10
+             issues = $6, targets = $7, bounds = $8, question_version = $9, version = $10, updated_at = $11
          FROM campaign_questions q
-         WHERE c.id = $11 AND c.unit_id = $12 AND q.campaign_id = c.id AND q.version = $13
+         WHERE c.id = $12 AND c.unit_id = $13 AND q.campaign_id = c.id AND q.version = $14
          RETURNING c.*, q.questions",
     )
     .bind::<Text, _>(&changed.name)
@@ -365,6 +373,7 @@ pub async fn update_campaign(
     .bind::<Integer, _>(changed.retention_days)
     .bind::<Jsonb, _>(json(&changed.issues)?)
     .bind::<Jsonb, _>(json(&changed.targets)?)
+    .bind::<Jsonb, _>(json(&changed.bounds)?)
     .bind::<Integer, _>(changed.question_version)
     .bind::<Integer, _>(changed.version)
     .bind::<Timestamptz, _>(at)

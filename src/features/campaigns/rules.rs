@@ -242,6 +242,9 @@ pub fn apply(campaign: &CampaignView, patch: CampaignPatch) -> (CampaignView, bo
     if let Some(targets) = patch.targets {
         changed.targets = targets;
     }
+    if let Some(bounds) = patch.bounds {
+        changed.bounds = bounds;
+    }
     let other_questions = changed.questions != campaign.questions;
     (changed, other_questions)
 }

@@ -1,7 +1,11 @@
+mod bounds;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
+
+pub use bounds::FlagBounds;
 
 use super::queries::CampaignRow;
 use super::rules::check_questions;
@@ -125,6 +129,8 @@ pub struct NewCampaign {
     #[serde(default)]
     #[schema(example = json!({"doors_reached": 50000}))]
     pub targets: BTreeMap<String, i64>,
+    #[serde(default)]
+    pub bounds: FlagBounds,
 }
 
 const fn three_years() -> i32 {
@@ -144,6 +150,7 @@ impl Validate for NewCampaign {
         check_issues(&self.issues, errors);
         check_targets(&self.targets, errors);
         check_retention(self.retention_days, errors);
+        self.bounds.check(errors);
     }
 }
 
@@ -174,6 +181,9 @@ pub struct CampaignPatch {
     pub retention_days: Option<i32>,
     #[serde(deserialize_with = "given")]
     pub targets: Option<BTreeMap<String, i64>>,
+    /// Replaced whole: what is left out has its default again.
+    #[serde(deserialize_with = "given")]
+    pub bounds: Option<FlagBounds>,
 }
 
 /// Tells "null" from "not there": what may not be null is then refused, what may be is emptied.
@@ -201,6 +211,9 @@ impl Validate for CampaignPatch {
         }
         if let Some(targets) = &self.targets {
             check_targets(targets, errors);
+        }
+        if let Some(bounds) = &self.bounds {
+            bounds.check(errors);
         }
     }
 }
@@ -230,6 +243,8 @@ pub struct CampaignView {
     pub retention_days: i32,
     #[schema(example = json!({"doors_reached": 50000}))]
     pub targets: BTreeMap<String, i64>,
+    /// The bounds as they hold, defaults filled in.
+    pub bounds: FlagBounds,
     /// Counts the changes; the ETag.
     #[schema(example = 1)]
     pub version: i32,
@@ -251,6 +266,7 @@ impl From<CampaignRow> for CampaignView {
             collect_support: row.collect_support,
             retention_days: row.retention_days,
             targets: row.targets.0,
+            bounds: row.bounds.0,
             version: row.version,
             created_at: row.created_at,
             updated_at: row.updated_at,

@@ -17,7 +17,7 @@ use crate::platform::ids::{CampaignId, HouseholdId, UnitId, VisitId};
 use crate::platform::statement::statement;
 
 /// A door in a campaign.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DoorKey {
     pub state_id: UnitId,
     pub campaign_id: CampaignId,
@@ -61,17 +61,20 @@ struct DoorRow {
 struct Contacts {
     booth_id: UnitId,
     first: (NaiveDate, VisitId),
+    last_on: NaiveDate,
     count: i32,
 }
 
 const ADD: &str = "
-    INSERT INTO doors AS d (state_id, campaign_id, household_id, first_contact_on, first_contact_visit_id, contacts)
-    SELECT * FROM unnest($1::int[], $2::int[], $3::uuid[], $4::date[], $5::uuid[], $6::int[])
-         AS t (state_id, campaign_id, household_id, first_contact_on, first_contact_visit_id, contacts)
+    INSERT INTO doors AS d (state_id, campaign_id, household_id, first_contact_on, first_contact_visit_id, contacts,
+                            last_contact_on)
+    SELECT * FROM unnest($1::int[], $2::int[], $3::uuid[], $4::date[], $5::uuid[], $6::int[], $7::date[])
+         AS t (state_id, campaign_id, household_id, first_contact_on, first_contact_visit_id, contacts, last_contact_on)
     ORDER BY state_id, campaign_id, household_id
     ON CONFLICT (state_id, campaign_id, household_id) DO UPDATE SET
         contacts = d.contacts + excluded.contacts,
         previous_contact_on = d.first_contact_on,
+        last_contact_on = greatest(d.last_contact_on, excluded.last_contact_on),
         first_contact_on = least(d.first_contact_on, excluded.first_contact_on),
         first_contact_visit_id = CASE
             WHEN d.first_contact_on IS NULL OR (excluded.first_contact_on, excluded.first_contact_visit_id)
@@ -89,11 +92,13 @@ pub async fn add_contacts(tx: &mut Tx, rows: &[&VisitRow]) -> QueryResult<Vec<Sh
             .entry(key)
             .and_modify(|contacts| {
                 contacts.first = contacts.first.min(this);
+                contacts.last_on = contacts.last_on.max(row.visited_on);
                 contacts.count += 1;
             })
             .or_insert(Contacts {
                 booth_id: row.booth_id,
                 first: this,
+                last_on: row.visited_on,
                 count: 1,
             });
     }
@@ -107,6 +112,7 @@ pub async fn add_contacts(tx: &mut Tx, rows: &[&VisitRow]) -> QueryResult<Vec<Sh
         .bind::<Array<Date>, _>(doors.values().map(|door| door.first.0).collect::<Vec<_>>())
         .bind::<Array<SqlUuid>, _>(doors.values().map(|door| door.first.1).collect::<Vec<_>>())
         .bind::<Array<Integer>, _>(doors.values().map(|door| door.count).collect::<Vec<_>>())
+        .bind::<Array<Date>, _>(doors.values().map(|door| door.last_on).collect::<Vec<_>>())
         .load(tx)
         .await?;
     let shifts = rows.into_iter().filter_map(|row| {
@@ -130,13 +136,15 @@ const RECOUNT: &str = "
         SELECT * FROM unnest($1::int[], $2::int[], $3::uuid[], $4::int[]) AS t (state_id, campaign_id, household_id, booth_id)
     ), live AS (
         SELECT k.state_id, k.campaign_id, k.household_id, count(v.id)::int AS contacts, min(v.visited_on) AS first_on,
+               max(v.visited_on) AS last_on,
                (array_agg(v.id ORDER BY v.visited_on, v.id))[1] AS first_id
         FROM k LEFT JOIN visits v
             ON v.state_id = k.state_id AND v.booth_id = k.booth_id AND v.campaign_id = k.campaign_id
            AND v.household_id = k.household_id AND v.outcome = 'met' AND v.voided_at IS NULL AND v.review <> 'rejected'
         GROUP BY k.state_id, k.campaign_id, k.household_id
     )
-    UPDATE doors d SET contacts = live.contacts, first_contact_on = live.first_on, first_contact_visit_id = live.first_id
+    UPDATE doors d SET contacts = live.contacts, first_contact_on = live.first_on, first_contact_visit_id = live.first_id,
+        last_contact_on = live.last_on
     FROM live
     WHERE d.state_id = live.state_id AND d.campaign_id = live.campaign_id AND d.household_id = live.household_id
     RETURNING d.state_id, d.campaign_id, d.household_id, d.previous_contact_on AS before, d.first_contact_on AS after";

@@ -3,6 +3,7 @@
 
 pub mod changes;
 pub mod versions;
+mod trails;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::sql_types::{
@@ -12,6 +13,10 @@ use diesel::sql_types::{
 use diesel::{OptionalExtension, QueryResult, QueryableByName};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
+
+pub use trails::{
+    DoorAsk, DoorstepRow, TrailKey, TrailRow, booth_location, doorsteps, hold_trails, set_flags, trails,
+};
 
 use super::wire::VisitFilter;
 use crate::access::policy::Permit;
@@ -236,31 +241,6 @@ pub async fn find_visits(tx: &mut Tx, keys: &DataKeys, names: &[VisitKey]) -> Qu
     open_all(keys, rows)
 }
 
-#[derive(QueryableByName)]
-struct HouseholdRow {
-    #[diesel(sql_type = Integer)]
-    booth_id: UnitId,
-    #[diesel(sql_type = SqlUuid)]
-    id: HouseholdId,
-}
-
-/// Which of these pairs of booth and household exist.
-pub async fn households(
-    tx: &mut Tx,
-    asked: &[(UnitId, UnitId, HouseholdId)],
-) -> QueryResult<Vec<(UnitId, HouseholdId)>> {
-    let rows: Vec<HouseholdRow> = statement(
-        "SELECT h.booth_id, h.id FROM unnest($1::int[], $2::int[], $3::uuid[]) AS k (state_id, booth_id, id)
-         JOIN households h ON h.state_id = k.state_id AND h.id = k.id AND h.booth_id = k.booth_id",
-    )
-    .bind::<Array<Integer>, _>(asked.iter().map(|ask| ask.0).collect::<Vec<_>>())
-    .bind::<Array<Integer>, _>(asked.iter().map(|ask| ask.1).collect::<Vec<_>>())
-    .bind::<Array<SqlUuid>, _>(asked.iter().map(|ask| ask.2).collect::<Vec<_>>())
-    .load(tx)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.booth_id, row.id)).collect())
-}
-
 /// Whose visits are looked for.
 #[derive(Clone, Debug)]
 pub struct Visible {
@@ -314,7 +294,7 @@ const LIST: &str = "
       AND v.visited_on <= coalesce($10::date, v.visited_on)
       AND v.outcome = coalesce($11::text, v.outcome)
       AND v.review = coalesce($12::text, v.review)
-      AND ($13::jsonb IS NULL OR v.flags @> $14::jsonb)
+      AND ($13::jsonb IS NULL OR (v.flags <> '[]' AND v.flags @> $14::jsonb))
       AND v.received_at <= coalesce($15::timestamptz, v.received_at)
       AND ($16::date IS NULL OR (v.visited_on, v.id) < ($17::date, $18::uuid))
     ORDER BY v.visited_on DESC, v.id DESC

@@ -6,6 +6,7 @@
 //! request by request, and a request that fails visit by visit. Since a resend is known by its id and digest, writing
 //! again is always safe, after a lost connection too.
 
+mod doubts;
 mod group;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -27,7 +28,8 @@ use crate::platform::db::{Db, Mode, Tx};
 use crate::platform::error::{ApiError, Code, Transient};
 use crate::platform::ids::{CampaignId, UnitId};
 
-use group::{Item, Prospect, add_visits, entries, households, insert, judge, permits, settle};
+use doubts::{Background, hold, raise_again};
+use group::{Item, Prospect, add_visits, doorsteps, entries, insert, judge, permits, settle};
 
 /// Groups written at the same time. Two keep the database busy while one waits for its commit to reach the disk.
 const LANES: usize = 2;
@@ -212,6 +214,7 @@ impl Desk {
             visited_day: self.clock.day_of(sent.visited_at),
             received_at: actor.at,
             received_day: self.clock.day_of(actor.at),
+            visited_time: self.clock.time_of(sent.visited_at),
         };
         let digest = rules::digest_of(self.db.keys(), &sent);
         Item {
@@ -261,14 +264,15 @@ impl Desk {
         let states: BTreeSet<UnitId> = booths.values().map(|booth| booth.state_id).collect();
         hold_lineages(tx, &states.into_iter().collect::<Vec<_>>(), Hold::Shared).await?;
         let campaigns = self.campaigns(tx, items).await?;
+        hold(tx, items, &campaigns).await?;
         let mut permits = permits(tx, items, &campaigns, self.clock.today()).await?;
-        let households = households(tx, items, &booths).await?;
+        let doors = doorsteps(tx, items, &booths).await?;
         let mut answers: Vec<Option<Result<Recorded, ApiError>>> = Vec::with_capacity(items.len());
         let mut prospects = Vec::new();
         for (at, item) in items.iter().enumerate() {
             let permit = permits.get_mut(at).and_then(Option::take);
             let campaign = campaigns.get(&item.sent.campaign_id);
-            match judge(at, item, permit, campaign, &households) {
+            match judge(at, item, permit, campaign, &doors) {
                 Ok(prospect) => {
                     prospects.push(prospect);
                     answers.push(None);
@@ -276,7 +280,12 @@ impl Desk {
                 Err(error) => answers.push(Some(Err(error))),
             }
         }
+        let background = Background::read(tx, &prospects).await?;
+        background.clone().raise(items, &mut prospects, |_| true)?;
         let stored = insert(tx, self.db.keys(), &prospects).await?;
+        if stored.contains(&false) {
+            raise_again(tx, background, items, &mut prospects, &stored).await?;
+        }
         self.post(tx, items, &prospects, &stored, &booths).await?;
         for (prospect, stored) in prospects.iter().zip(&stored) {
             if let Some(slot) = answers.get_mut(prospect.item)

@@ -1,9 +1,12 @@
 //! What a visit is worth: its day, its flags, its counts, and whether its content fits the campaign.
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+pub mod flags;
+pub mod trail;
+
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 
 use super::queries::VisitRow;
-use super::wire::{Flag, Outcome, Review, VisitPatch, VisitSent};
+use super::wire::{Outcome, Review, VisitPatch, VisitSent};
 use crate::features::campaigns::{CampaignFacts, check_answers};
 use crate::journal::{Counters, Digest};
 use crate::platform::data_keys::DataKeys;
@@ -11,11 +14,6 @@ use crate::platform::error::{ApiError, Code};
 use crate::platform::ids::WorkerId;
 use crate::platform::location::coarse;
 use crate::platform::validate::FieldErrors;
-
-/// How far ahead of ours a phone's clock may be before it is flagged, in seconds.
-const CLOCK_AHEAD: i64 = 600;
-/// After how many days without an upload a visit is flagged as backdated.
-const BACKDATED_DAYS: i64 = 7;
 
 /// What leaves a visit when its time is over, counted from its receipt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +93,8 @@ pub struct Times {
     pub visited_day: NaiveDate,
     pub received_at: DateTime<Utc>,
     pub received_day: NaiveDate,
+    /// The time of day of the visit in the operating time zone.
+    pub visited_time: NaiveTime,
 }
 
 /// The digest by which a resend is known: over the visit as understood, so that another order of fields, other spaces
@@ -117,67 +117,6 @@ pub fn day_of(times: &Times, campaign: &CampaignFacts) -> NaiveDate {
         .map_or(times.received_day, |ends_on| ends_on.min(times.received_day));
     let first = campaign.starts_on.min(last);
     times.visited_day.clamp(first, last)
-}
-
-/// A machine's doubts about a visit.
-pub fn flags_of(sent: &VisitSent, times: &Times, campaign: &CampaignFacts, held_on_day: bool) -> Vec<Flag> {
-    let mut flags = Vec::new();
-    let ahead = times
-        .visited_at
-        .signed_duration_since(times.received_at)
-        .num_seconds();
-    if ahead > CLOCK_AHEAD {
-        flags.push(measured("clock_skew", ahead, CLOCK_AHEAD));
-    }
-    let behind = times
-        .received_day
-        .signed_duration_since(times.visited_day)
-        .num_days();
-    if behind > BACKDATED_DAYS {
-        flags.push(measured("backdated", behind, BACKDATED_DAYS));
-    }
-    let before = times.visited_day < campaign.starts_on;
-    if before
-        || campaign
-            .ends_on
-            .is_some_and(|ends_on| times.visited_day > ends_on)
-    {
-        flags.push(plain("outside_campaign"));
-    }
-    if sent.location.and_then(|position| position.mock) == Some(true) {
-        flags.push(plain("mock_location"));
-    }
-    if !held_on_day {
-        flags.push(plain("no_grant_on_day"));
-    }
-    flags
-}
-
-fn plain(code: &str) -> Flag {
-    Flag {
-        code: code.to_owned(),
-        measured: None,
-        bound: None,
-    }
-}
-
-fn measured(code: &str, measured: i64, bound: i64) -> Flag {
-    // Lossless to 2^53 seconds.
-    let number = |n: i64| n.to_string().parse::<f64>().ok();
-    Flag {
-        code: code.to_owned(),
-        measured: number(measured),
-        bound: number(bound),
-    }
-}
-
-/// The flags of a corrected visit: only what the correction can change is judged anew.
-pub fn corrected_flags(mut flags: Vec<Flag>, sent: &VisitSent) -> Vec<Flag> {
-    flags.retain(|flag| flag.code != "mock_location");
-    if sent.location.and_then(|position| position.mock) == Some(true) {
-        flags.push(plain("mock_location"));
-    }
-    flags
 }
 
 /// Checks the content against itself and the campaign; returns the question version that it was answered under.
@@ -322,6 +261,7 @@ mod tests {
             issue_codes: ["water".to_owned()].into(),
             question_version: 1,
             questions: [(1, vec![])].into(),
+            bounds: crate::features::campaigns::FlagBounds::default(),
         }
     }
 
@@ -336,6 +276,7 @@ mod tests {
             visited_day: day(visited),
             received_at: at(received),
             received_day: day(received),
+            visited_time: NaiveTime::from_hms_opt(11, 30, 0).unwrap(),
         }
     }
 
@@ -359,35 +300,35 @@ mod tests {
         }
     }
 
-    fn codes(flags: &[Flag]) -> Vec<&str> {
-        flags.iter().map(|flag| flag.code.as_str()).collect()
+    fn codes(times: &Times, held_on_day: bool) -> Vec<String> {
+        let campaign = campaign();
+        let facts = flags::Facts {
+            times,
+            campaign: &campaign,
+            held_on_day,
+            booth: None,
+            door: None,
+        };
+        let flags = flags::of_visit(&sent(), &facts);
+        flags.into_iter().map(|flag| flag.code).collect()
     }
 
     #[test]
     fn a_wrong_clock_is_flagged_and_its_day_bounded() {
         let past = times("1970-01-01", "2026-11-23");
         assert_eq!(day_of(&past, &campaign()), day("2026-11-01"));
-        assert_eq!(
-            codes(&flags_of(&sent(), &past, &campaign(), true)),
-            ["backdated", "outside_campaign"]
-        );
+        assert_eq!(codes(&past, true), ["backdated", "outside_campaign"]);
         let future = times("2090-01-01", "2026-11-23");
         assert_eq!(day_of(&future, &campaign()), day("2026-11-23"));
-        assert_eq!(
-            codes(&flags_of(&sent(), &future, &campaign(), true)),
-            ["clock_skew", "outside_campaign"]
-        );
+        assert_eq!(codes(&future, true), ["clock_skew", "outside_campaign"]);
     }
 
     #[test]
     fn a_usual_visit_has_no_flag_and_its_own_day() {
         let usual = times("2026-11-22", "2026-11-23");
         assert_eq!(day_of(&usual, &campaign()), day("2026-11-22"));
-        assert!(flags_of(&sent(), &usual, &campaign(), true).is_empty());
-        assert_eq!(
-            codes(&flags_of(&sent(), &usual, &campaign(), false)),
-            ["no_grant_on_day"]
-        );
+        assert!(codes(&usual, true).is_empty());
+        assert_eq!(codes(&usual, false), ["no_grant_on_day"]);
     }
 
     #[test]
@@ -413,7 +354,7 @@ mod tests {
             let at = |days: i64| DateTime::UNIX_EPOCH + TimeDelta::days(days);
             let times = Times {
                 visited_at: at(visited), visited_day: at(visited).date_naive(),
-                received_at: at(received), received_day: at(received).date_naive(),
+                received_at: at(received), received_day: at(received).date_naive(), visited_time: NaiveTime::MIN,
             };
             let day = day_of(&times, &campaign());
             proptest::prop_assert!(day <= times.received_day && day <= campaign().ends_on.unwrap());

@@ -8,13 +8,15 @@ use super::read::find;
 use crate::access::actions::{VisitCorrect, VisitCorrectOwn, VisitVoid};
 use crate::access::policy::{Ask, permit, permits_on_days};
 use crate::access::{Caller, Permit};
-use crate::features::campaigns::load_facts;
+use crate::features::campaigns::{CampaignFacts, load_facts};
 use crate::features::units::{Hold, hold_lineages};
 use crate::features::visits::commitment::digest_of;
 use crate::features::visits::doors::{Change, move_counts};
-use crate::features::visits::queries::{VisitRow, households, lock_visit, replace_visit};
-use crate::features::visits::rules;
-use crate::features::visits::wire::{Flag, Review, VisitPatch, VisitSent, VisitView, VoidSent};
+use crate::features::visits::queries::{
+    DoorstepRow, VisitRow, booth_location, doorsteps, lock_visit, replace_visit,
+};
+use crate::features::visits::rules::{self, flags};
+use crate::features::visits::wire::{Flag, Outcome, Review, VisitPatch, VisitSent, VisitView, VoidSent};
 use crate::journal::commitment::Salts;
 use crate::journal::{Entry, Record};
 use crate::platform::body::{Json, Path};
@@ -201,21 +203,7 @@ async fn correct<A>(
     let age = caller.actor().at - old.received_at;
     rules::check_age(&before, &mut sent, age, &campaign)?;
     let question_version = rules::check(&sent, &campaign).map_err(ApiError::fields)?;
-    if let Some(household_id) = sent.household_id
-        && households(tx, &[(old.state_id, old.booth_id, household_id)])
-            .await?
-            .is_empty()
-    {
-        return Err(
-            ApiError::new(Code::UnknownHousehold, Code::UnknownHousehold.title()).with_field(
-                "/household_id",
-                "unknown_household",
-                Code::UnknownHousehold.help(),
-            ),
-        );
-    }
-    let flags: Vec<Flag> = serde_json::from_value(old.flags.clone()).map_err(ApiError::internal)?;
-    let flags = rules::corrected_flags(flags, &sent);
+    let flags = flags_after(tx, &campaign, &old, (&before, &sent)).await?;
     let mut new = next_version(&old, caller.worker_id(), caller.actor().at)?;
     new.household_id = sent.household_id;
     new.outcome = sent.outcome.as_str().to_owned();
@@ -236,6 +224,52 @@ async fn correct<A>(
     new.review = Review::Unreviewed.as_str().to_owned();
     let record = replace(tx, keys, permit, &old, &new, "visit.correct").await?;
     Ok((new, record))
+}
+
+/// The door that a visit names, which must be one of its booth.
+async fn door_of(tx: &mut Tx, row: &VisitRow, sent: &VisitSent) -> Result<Option<DoorstepRow>, ApiError> {
+    let Some(household_id) = sent.household_id else {
+        return Ok(None);
+    };
+    let asked = (row.state_id, row.booth_id, household_id, row.campaign_id);
+    match doorsteps(tx, &[asked]).await?.pop() {
+        Some(door) => Ok(Some(door)),
+        None => Err(
+            ApiError::new(Code::UnknownHousehold, Code::UnknownHousehold.title()).with_field(
+                "/household_id",
+                "unknown_household",
+                Code::UnknownHousehold.help(),
+            ),
+        ),
+    }
+}
+
+/// The flags of a corrected visit: those it had, and what its new content brings that its old content did not.
+async fn flags_after(
+    tx: &mut Tx,
+    campaign: &CampaignFacts,
+    old: &VisitRow,
+    (before, after): (&VisitSent, &VisitSent),
+) -> Result<Vec<Flag>, ApiError> {
+    let door = door_of(tx, old, after).await?;
+    let same_door = before.household_id == after.household_id;
+    let door_before = if same_door {
+        door
+    } else {
+        door_of(tx, old, before).await?
+    };
+    let booth = booth_location(tx, old).await?;
+    let at = |door: Option<DoorstepRow>| door.and_then(|door| door.location());
+    let brought_before = flags::of_content(before, &campaign.bounds, booth, at(door_before));
+    let mut brought = flags::of_content(after, &campaign.bounds, booth, at(door));
+    brought.retain(|flag| brought_before.iter().all(|known| known.code != flag.code));
+    // The door's contacts are those before this write: they hold this visit if it was one of them.
+    let newly_met = after.outcome == Outcome::Met && !(before.outcome == Outcome::Met && same_door);
+    if let Some(met) = door.and_then(|door| door.contacts()).filter(|_| newly_met) {
+        brought.extend(flags::of_repeat(old.visited_on, met, &campaign.bounds));
+    }
+    let held: Vec<Flag> = serde_json::from_value(old.flags.clone()).map_err(ApiError::internal)?;
+    Ok(flags::with_added(held, brought))
 }
 
 async fn replace<A>(

@@ -12,7 +12,7 @@ use crate::access::policy::{Ask, DatedPermit, permits_on_days};
 use crate::features::campaigns::CampaignFacts;
 use crate::features::visits::commitment::digest_of;
 use crate::features::visits::doors::{Lineages, charged};
-use crate::features::visits::queries::{self, BoothRow, VisitKey, VisitRow};
+use crate::features::visits::queries::{self, BoothRow, DoorAsk, DoorstepRow, VisitKey, VisitRow};
 use crate::features::visits::rules::{self, Times};
 use crate::features::visits::wire::{Review, VisitSent};
 use crate::journal::commitment::Salts;
@@ -21,6 +21,7 @@ use crate::platform::data_keys::DataKeys;
 use crate::platform::db::Tx;
 use crate::platform::error::{ApiError, Code};
 use crate::platform::ids::{CampaignId, HouseholdId, UnitId};
+use crate::platform::location::Location;
 
 /// One visit of a group with what can be told without the database.
 pub struct Item {
@@ -37,7 +38,14 @@ pub struct Prospect {
     pub item: usize,
     pub row: VisitRow,
     pub lineage: Vec<UnitId>,
+    pub campaign: Arc<CampaignFacts>,
+    pub held_on_day: bool,
+    pub booth: Option<Location>,
+    pub door: Option<DoorstepRow>,
 }
+
+/// The doors of a group.
+pub type Doorsteps = HashMap<(UnitId, HouseholdId, CampaignId), DoorstepRow>;
 
 pub async fn permits(
     tx: &mut Tx,
@@ -62,23 +70,28 @@ pub async fn permits(
     permits_on_days(tx, &asks, today).await
 }
 
-pub async fn households(
+pub async fn doorsteps(
     tx: &mut Tx,
     items: &[Item],
     booths: &HashMap<UnitId, BoothRow>,
-) -> QueryResult<BTreeSet<(UnitId, HouseholdId)>> {
-    let asked: BTreeSet<(UnitId, UnitId, HouseholdId)> = items
+) -> QueryResult<Doorsteps> {
+    let mut asked: Vec<DoorAsk> = items
         .iter()
         .filter_map(|item| {
-            let booth = booths.get(&item.sent.booth_id)?;
-            Some((booth.state_id, booth.id, item.sent.household_id?))
+            let (sent, booth) = (&item.sent, booths.get(&item.sent.booth_id)?);
+            Some((booth.state_id, booth.id, sent.household_id?, sent.campaign_id))
         })
         .collect();
+    asked.sort_unstable();
+    asked.dedup();
     if asked.is_empty() {
-        return Ok(BTreeSet::new());
+        return Ok(Doorsteps::new());
     }
-    let found = queries::households(tx, &asked.into_iter().collect::<Vec<_>>()).await?;
-    Ok(found.into_iter().collect())
+    let found = queries::doorsteps(tx, &asked).await?;
+    let found = found
+        .into_iter()
+        .map(|door| ((door.booth_id, door.household_id, door.campaign_id), door));
+    Ok(found.collect())
 }
 
 /// Whether a visit may be stored, and as what.
@@ -87,7 +100,7 @@ pub fn judge(
     item: &Item,
     permit: Option<DatedPermit<VisitRecord>>,
     campaign: Option<&Arc<CampaignFacts>>,
-    households: &BTreeSet<(UnitId, HouseholdId)>,
+    doors: &Doorsteps,
 ) -> Result<Prospect, ApiError> {
     let sent = &item.sent;
     let permit = permit.ok_or_else(|| refuse(Code::OutsideScope, "/booth_id"))?;
@@ -100,15 +113,18 @@ pub fn judge(
         .filter(|campaign| place.lineage().contains(&campaign.unit_id))
         .ok_or_else(|| refuse(Code::UnknownCampaign, "/campaign_id"))?;
     let question_version = rules::check(sent, campaign).map_err(ApiError::fields)?;
-    if let Some(household_id) = sent.household_id
-        && !households.contains(&(sent.booth_id, household_id))
-    {
-        return Err(refuse(Code::UnknownHousehold, "/household_id"));
-    }
+    let door = match sent.household_id {
+        None => None,
+        Some(household_id) => Some(
+            doors
+                .get(&(sent.booth_id, household_id, sent.campaign_id))
+                .copied()
+                .ok_or_else(|| refuse(Code::UnknownHousehold, "/household_id"))?,
+        ),
+    };
     let Some(worker_id) = item.actor.worker_id else {
         return Err(refuse(Code::OutsideScope, "/booth_id"));
     };
-    let flags = rules::flags_of(sent, &item.times, campaign, permit.held_on_day);
     let json = |value: serde_json::Result<serde_json::Value>| value.map_err(ApiError::internal);
     let row = VisitRow {
         state_id: place.state_id(),
@@ -134,7 +150,8 @@ pub fn judge(
         accuracy_m: sent.location.and_then(|position| position.accuracy_m),
         mock: sent.location.and_then(|position| position.mock),
         duration_s: sent.duration_s,
-        flags: json(serde_json::to_value(&flags))?,
+        // Raised when the whole group is known.
+        flags: serde_json::Value::Array(Vec::new()),
         review: Review::Unreviewed.as_str().to_owned(),
         version: 1,
         sent_digest: item.digest.0.to_vec(),
@@ -148,6 +165,10 @@ pub fn judge(
         item: at,
         row,
         lineage: place.lineage().to_vec(),
+        campaign: campaign.clone(),
+        held_on_day: permit.held_on_day,
+        booth: permit.location,
+        door,
     })
 }
 

@@ -1,0 +1,176 @@
+//! No visit is lost or counted twice, whatever the network does: lost replies, resends, resets, all at once.
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+use sampark::access::Role;
+use sampark::journal::poster::post_all;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::exactness::assert_exact;
+use crate::support::{Settings, TestApp, World, noon};
+
+/// What a phone does: sends batches, loses some replies, sends again until it has heard.
+async fn phone(
+    base: std::net::SocketAddr,
+    token: String,
+    visits: Vec<Value>,
+    seed: u64,
+) -> Vec<(String, Vec<String>)> {
+    let client = crate::support::Client::new(base, Some(token));
+    let mut heard: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut random = seed;
+    let mut next = move || {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        random >> 33
+    };
+    for chunk in visits.chunks(7) {
+        let body = json!({ "visits": chunk });
+        loop {
+            let fate = next() % 4;
+            if fate == 0 {
+                // The connection is reset while the request is under way.
+                client.send_and_reset("/v1/visits/batch", &body).await;
+                continue;
+            }
+            let answer = client.post("/v1/visits/batch", body.clone()).await;
+            if answer.status == 503 {
+                continue;
+            }
+            let answer = answer.expect(200);
+            for item in answer.json["results"].as_array().unwrap() {
+                let id = item["id"].as_str().unwrap().to_owned();
+                heard
+                    .entry(id)
+                    .or_default()
+                    .push(item["status"].as_str().unwrap().to_owned());
+            }
+            // The reply arrives, or is lost and all is sent again.
+            if fate != 1 {
+                break;
+            }
+        }
+    }
+    heard.into_iter().collect()
+}
+
+#[actix_web::test]
+async fn thirty_two_phones_on_a_lossy_network_lose_nothing_and_count_nothing_twice() {
+    let app = TestApp::start().await;
+    let world = World::build(&app).await;
+    let campaign = world.campaign("IN").await;
+    let doors = [world.household("S1-B1").await, world.household("S1-B1").await];
+    let mut phones = Vec::new();
+    for n in 0..32u64 {
+        let actor = world.actor(&app, Role::BoothWorker, "S1-B1").await;
+        let visits: Vec<Value> = (0..21)
+            .map(|k| {
+                json!({
+                    "id": Uuid::new_v4(), "campaign_id": campaign, "booth_id": world.unit("S1-B1"),
+                    "visited_at": noon() - TimeDelta::days(k % 5), "outcome": "met", "people_met": 1,
+                    "household_id": doors[usize::try_from((n + u64::try_from(k).unwrap()) % 2).unwrap()],
+                })
+            })
+            .collect();
+        phones.push(actix_web::rt::spawn(phone(app.address, actor.token, visits, n)));
+    }
+    let mut acknowledged = 0;
+    for phone in phones {
+        for (id, statuses) in phone.await.unwrap() {
+            assert!(
+                statuses
+                    .iter()
+                    .all(|status| status == "created" || status == "duplicate"),
+                "{id}: {statuses:?}"
+            );
+            assert!(
+                statuses.iter().filter(|status| *status == "created").count() <= 1,
+                "{id}: {statuses:?}"
+            );
+            acknowledged += 1;
+        }
+    }
+    assert_eq!(acknowledged, 32 * 21);
+    let stored: i64 = world
+        .db
+        .query_one("SELECT count(*) FROM visits", &[])
+        .await
+        .unwrap()
+        .get(0);
+    assert_eq!(stored, 32 * 21);
+    assert_exact(&world.db, "the storm").await;
+    post_all(&app.state.db).await.unwrap();
+    assert_exact(&world.db, "the posting").await;
+}
+
+#[actix_web::test]
+async fn fifty_identical_batches_at_once_are_stored_once() {
+    let app = TestApp::start().await;
+    let world = World::build(&app).await;
+    let campaign = world.campaign("IN").await;
+    let actor = world.actor(&app, Role::BoothWorker, "S1-B1").await;
+    let visits: Vec<Value> = (0..40)
+        .map(|_| crate::visits::visit(&world, campaign, "S1-B1"))
+        .collect();
+    let body = json!({ "visits": visits });
+    let batches = (0..50).map(|_| {
+        let (client, body) = (actor.client.clone(), body.clone());
+        actix_web::rt::spawn(async move { client.post("/v1/visits/batch", body).await })
+    });
+    let mut created = 0;
+    for batch in batches.collect::<Vec<_>>() {
+        let answer = batch.await.unwrap().expect(200);
+        for item in answer.json["results"].as_array().unwrap() {
+            match item["status"].as_str().unwrap() {
+                "created" => created += 1,
+                "duplicate" => {}
+                other => panic!("{other}"),
+            }
+        }
+    }
+    assert_eq!(created, 40);
+    assert_exact(&world.db, "the batches").await;
+}
+
+#[actix_web::test]
+async fn clients_that_reset_midway_leave_whole_batches_and_no_poisoned_connection() {
+    let app = TestApp::start_with(Settings {
+        poster: true,
+        pool_size: 2,
+    })
+    .await;
+    let world = World::build(&app).await;
+    let campaign = world.campaign("IN").await;
+    let actor = world.actor(&app, Role::BoothWorker, "S1-B1").await;
+    for _ in 0..200 {
+        let visits: Vec<Value> = (0..5)
+            .map(|_| crate::visits::visit(&world, campaign, "S1-B1"))
+            .collect();
+        actor
+            .client
+            .send_and_reset("/v1/visits/batch", &json!({ "visits": visits }))
+            .await;
+        let household = json!({"booth_id": world.unit("S1-B1"), "label": "12-A"});
+        actor
+            .client
+            .send_and_reset_as("PUT", &format!("/v1/households/{}", Uuid::new_v4()), &household)
+            .await;
+    }
+    actor
+        .client
+        .post("/v1/visits", crate::visits::visit(&world, campaign, "S1-B1"))
+        .await
+        .expect(201);
+    let partial = "SELECT count(*) FROM (SELECT received_at FROM visits GROUP BY received_at HAVING count(*) % 5 NOT IN (0, 1)) x";
+    assert_eq!(
+        world.db.query_one(partial, &[]).await.unwrap().get::<_, i64>(0),
+        0
+    );
+    let idle = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'
+                AND state_change < clock_timestamp() - interval '1 second'";
+    assert_eq!(world.db.query_one(idle, &[]).await.unwrap().get::<_, i64>(0), 0);
+    assert_exact(&world.db, "the resets").await;
+}
