@@ -8,6 +8,9 @@ use super::actions::ActionName::{
     CampaignRead, CampaignWrite, GrantWrite, HouseholdRead, HouseholdWrite, ReviewWrite, ServiceRead,
     ServiceWrite, SyncRead, TotalsCheck, TotalsRead, UnitImport, UnitRead, UnitWrite, VisitCorrect,
     VisitCorrectOwn, VisitExport, VisitRead, VisitReadOwn, VisitRecord, VisitVoid, WorkerRead, WorkerWrite,
+    ServiceWrite, SignoffRead, SignoffReopen, SignoffWrite, TotalsCheck, TotalsRead, UnitImport, UnitRead,
+    UnitWrite, VisitCorrect, VisitCorrectOwn, VisitExport, VisitRead, VisitReadOwn, VisitRecord, VisitVoid,
+    WorkerRead, WorkerWrite,
 };
 
 /// A role that a worker can hold at a unit.
@@ -57,6 +60,35 @@ const COORDINATION: &[ActionName] = &[
     VisitCorrect,
     VisitVoid,
     ReviewWrite,
+    SignoffRead,
+    SignoffWrite,
+    VisitExport,
+    TotalsCheck,
+    ElectionRead,
+    TargetSetRead,
+    FeedRead,
+];
+
+/// What who answers for mandals may do: the same, and reopen what they signed.
+const SUPERVISION: &[ActionName] = &[
+    UnitRead,
+    CampaignRead,
+    HouseholdRead,
+    HouseholdWrite,
+    VisitRecord,
+    VisitReadOwn,
+    VisitCorrectOwn,
+    TotalsRead,
+    WorkerRead,
+    WorkerWrite,
+    GrantWrite,
+    VisitRead,
+    VisitCorrect,
+    VisitVoid,
+    ReviewWrite,
+    SignoffRead,
+    SignoffWrite,
+    SignoffReopen,
     VisitExport,
     TotalsCheck,
     ElectionRead,
@@ -74,6 +106,7 @@ const READING: &[ActionName] = &[
     VisitReadOwn,
     VisitRead,
     VisitExport,
+    SignoffRead,
     TotalsRead,
     TotalsCheck,
     ElectionRead,
@@ -117,6 +150,9 @@ const ALL: &[ActionName] = &[
     VisitCorrect,
     VisitVoid,
     ReviewWrite,
+    SignoffRead,
+    SignoffWrite,
+    SignoffReopen,
     VisitExport,
     TotalsRead,
     TotalsCheck,
@@ -172,7 +208,8 @@ impl Role {
     pub const fn actions(self) -> &'static [ActionName] {
         match self {
             Self::BoothWorker | Self::MandalWorker => FIELD,
-            Self::MandalCoordinator | Self::DistrictCoordinator => COORDINATION,
+            Self::MandalCoordinator => COORDINATION,
+            Self::DistrictCoordinator => SUPERVISION,
             Self::ConstituencyCoordinator => SEAT,
             Self::Auditor => READING,
             Self::StateAdmin | Self::NationalAdmin => ALL,

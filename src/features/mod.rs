@@ -16,6 +16,7 @@ pub mod reviews;
 pub mod services;
 pub mod sessions;
 pub mod sync;
+pub mod signoffs;
 pub mod target_sets;
 pub mod totals;
 pub mod units;
@@ -33,6 +34,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     target_sets::routes(config);
     campaigns::routes(config);
     households::routes(config);
+    signoffs::routes(config);
     visits::routes(config);
     reviews::routes(config);
     totals::routes(config);

@@ -37,6 +37,7 @@ mod services;
 mod sessions;
 mod sign_in;
 mod sync;
+mod signoffs;
 mod target_sets;
 mod tokens;
 mod totals;

@@ -143,6 +143,7 @@ pub fn judge(
         voided_at: None,
         void_reason: None,
         salts: Some(Salts::random()?.to_bytes()),
+        late: None,
     };
     Ok(Prospect {
         item: at,
