@@ -6,11 +6,9 @@ use super::actions::ActionName;
 use super::actions::ActionName::*;
 use super::actions::ActionName::{
     CampaignRead, CampaignWrite, GrantWrite, HouseholdRead, HouseholdWrite, ReviewWrite, ServiceRead,
-    ServiceWrite, SyncRead, TotalsCheck, TotalsRead, UnitImport, UnitRead, UnitWrite, VisitCorrect,
-    VisitCorrectOwn, VisitExport, VisitRead, VisitReadOwn, VisitRecord, VisitVoid, WorkerRead, WorkerWrite,
-    ServiceWrite, SignoffRead, SignoffReopen, SignoffWrite, TotalsCheck, TotalsRead, UnitImport, UnitRead,
-    UnitWrite, VisitCorrect, VisitCorrectOwn, VisitExport, VisitRead, VisitReadOwn, VisitRecord, VisitVoid,
-    WorkerRead, WorkerWrite,
+    ServiceWrite, SignoffRead, SignoffReopen, SignoffWrite, SyncRead, TotalsCheck, TotalsRead, UnitImport,
+    UnitRead, UnitWrite, VisitCorrect, VisitCorrectOwn, VisitExport, VisitRead, VisitReadOwn, VisitRecord,
+    VisitVoid, WorkerRead, WorkerWrite,
 };
 
 /// A role that a worker can hold at a unit.
@@ -67,6 +65,7 @@ const COORDINATION: &[ActionName] = &[
     ElectionRead,
     TargetSetRead,
     FeedRead,
+    SyncRead,
 ];
 
 /// What who answers for mandals may do: the same, and reopen what they signed.
