@@ -82,6 +82,12 @@ actions! {
     VisitExport "visit.export"
     /// Give verdicts on visits and take them back.
     ReviewWrite "review.write"
+    /// See who has signed which week.
+    SignoffRead "signoff.read"
+    /// Sign a mandal's week.
+    SignoffWrite "signoff.write"
+    /// Reopen a signed week.
+    SignoffReopen "signoff.reopen"
     /// See totals.
     TotalsRead "totals.read"
     /// Recount totals.

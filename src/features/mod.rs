@@ -17,6 +17,7 @@ pub mod reviews;
 pub mod seals;
 pub mod services;
 pub mod sessions;
+pub mod signoffs;
 pub mod sync;
 pub mod target_sets;
 pub mod totals;
@@ -36,6 +37,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     campaigns::routes(config);
     households::routes(config);
     contacts::routes(config);
+    signoffs::routes(config);
     visits::routes(config);
     reviews::routes(config);
     totals::routes(config);

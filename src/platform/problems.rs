@@ -50,6 +50,7 @@ codes! {
     AlreadyVoided "already_voided" 409 "The visit was voided" "A voided visit can no longer be changed."
     VisitRejected "visit_rejected" 409 "The visit was rejected" "Its author cannot correct a rejected visit. Whoever reviews it can take the verdict back, or correct it himself."
     VisitChanged "visit_changed" 409 "The visit was changed in the meantime" "Your verdict names another version than the one that counts now. Read the visit again, then judge it."
+    WeekSigned "week_signed" 409 "The week is signed" "A mandal's week is signed once, and its visits are then closed to their authors. Who stands above the mandal can reopen it."
     RequestInFlight "request_in_flight" 409 "The same request is still being answered" "Another request with this Idempotency-Key is under way. Wait, then send it again."
     CursorTooOld "cursor_too_old" 410 "The cursor is too old" "Start afresh without a cursor."
     PreconditionFailed "precondition_failed" 412 "It was changed in the meantime" "Your If-Match names an older version. Read it again, then decide again."

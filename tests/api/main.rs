@@ -45,6 +45,7 @@ mod seals;
 mod services;
 mod sessions;
 mod sign_in;
+mod signoffs;
 mod sync;
 mod storms;
 mod target_sets;

@@ -291,6 +291,8 @@ async fn scene() -> Scene {
     let set = json!({"name": "Seats to win", "unit_id": 2, "level": "parliamentary_constituency",
         "version": {"valid_from": "2026-11-01", "reason": "Lost narrowly", "members": [{"unit_id": world.unit("S1-PC1")}]}});
     admin.post("/v1/target-sets", set).await.expect(201);
+    let path = format!("/v1/units/{}/sign-offs", world.unit("S1-M1"));
+    admin.post(&path, json!({"week": "2026-W46"})).await.expect(201);
     Scene {
         app,
         world,

@@ -10,7 +10,7 @@ use diesel_async::RunQueryDsl;
 use super::wire::QueueFilter;
 use crate::access::Permit;
 use crate::access::actions::VisitRead;
-use crate::features::visits::{SealedRow, VisitKey, VisitRow, few_booths, open_note};
+use crate::features::visits::{SealedRow, VisitKey, VisitRow, few_booths, open_note, visit_columns};
 use crate::platform::data_keys::DataKeys;
 use crate::platform::db::Tx;
 use crate::platform::ids::{DeviceId, UnitId, VisitId, WorkerId};
@@ -146,7 +146,9 @@ macro_rules! filter {
 
 const FLAGGED: &str = concat!(
     filter!(),
-    " SELECT v.*, NULL::text AS note, visit_doubt(v.flags) AS doubt FROM f, visits v
+    " SELECT ",
+    visit_columns!(),
+    ", visit_doubt(v.flags) AS doubt FROM f, visits v
      WHERE v.flags <> '[]' AND ",
     waiting!(),
     " AND ($11::jsonb IS NULL OR v.flags @> $12::jsonb)
@@ -156,7 +158,9 @@ const FLAGGED: &str = concat!(
 
 const PLAIN: &str = concat!(
     filter!(),
-    " SELECT v.*, NULL::text AS note, 0 AS doubt FROM f, visits v
+    " SELECT ",
+    visit_columns!(),
+    ", 0 AS doubt FROM f, visits v
      WHERE v.flags = '[]' AND ",
     waiting!(),
     " AND ($11::date IS NULL OR (v.visited_on, v.id) > ($12::date, $13::uuid))

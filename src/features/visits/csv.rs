@@ -5,7 +5,7 @@ use super::wire::VisitView;
 /// The columns of the CSV export.
 const CSV_COLUMNS: &str = "id,campaign_id,booth_id,household_id,worker_id,device_id,visited_at,visited_on,received_at,\
     outcome,channel,people_met,support,issues,answers,question_version,note,lat,lon,accuracy_m,mock,duration_s,flags,\
-    review,voided,void_reason,version";
+    review,voided,void_reason,version,late";
 
 /// The first line of the CSV export.
 pub fn csv_header() -> String {
@@ -49,6 +49,7 @@ pub fn csv_line(view: &VisitView) -> String {
         view.voided.to_string(),
         text_cell(view.void_reason.as_deref().unwrap_or("")),
         view.version.to_string(),
+        plain(view.late.map(|late| late.to_string())),
     ];
     let mut line = cells.join(",");
     line.push_str("\r\n");

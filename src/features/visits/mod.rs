@@ -3,7 +3,8 @@
 //! Invariants: a visit answered 2xx is committed; the phone's id and the digest of what it sent tell a resend from a
 //! conflict; a bad item of a batch is answered by itself; a wrong clock is flagged and never refused; a correction adds
 //! a version, moves the totals and lets a verdict fall, a void takes the visit out of every figure but `voided`, a
-//! rejection out of every figure but `rejected`; a door counts once a campaign, on the day of its earliest live contact.
+//! rejection out of every figure but `rejected`; once its week is signed its author changes it no more, and what comes
+//! then is stored all the same and shown as `late`; a door counts once a campaign, on the day of its earliest live contact.
 //!
 //! Who may do what: `visit.record` in the booth as it lay on the day of the visit, by a grant that held on that day or
 //! holds today; everyone sees his own; `visit.read` sees all under the unit; the author corrects his own where he still
@@ -33,6 +34,8 @@ pub use doors::{Change, move_counts};
 pub use queries::changes::{find_many_visible, lock_visits, set_reviews};
 pub use queries::sealing::{VersionKey, reseal_notes, reseal_old_notes, seal_waiting};
 pub use queries::versions::{VersionRow, version_names, versions_of};
+pub use queries::sealing::{reseal_notes, reseal_old_notes, seal_waiting};
+pub(crate) use queries::visit_columns;
 pub use queries::{SealedRow, Visible, VisitKey, VisitRow, few_booths, open_note};
 pub use recorder::Recorder;
 pub use retention::fade_next;

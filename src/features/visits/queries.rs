@@ -28,6 +28,22 @@ use crate::platform::statement::statement;
 pub mod retention;
 pub mod sealing;
 
+// `late` asks whether the week of its day was signed, when the visit came, for a mandal in which its booth lay on that
+// day. It is looked up by key, and only for rows that are read.
+/// What every statement that reads visits as `v` selects for [`SealedRow`].
+macro_rules! visit_columns {
+    () => {
+        "v.*, NULL::text AS note, EXISTS (
+             SELECT 1 FROM lineages vl JOIN sign_offs vs ON vs.mandal_id = ANY (vl.unit_ids)
+             WHERE vl.unit_id = v.booth_id AND vl.valid_from <= v.visited_on
+               AND (vl.valid_to IS NULL OR vl.valid_to > v.visited_on)
+               AND vs.week_start = v.visited_on - (extract(isodow FROM v.visited_on)::integer - 1)
+               AND vs.signed_at < v.received_at
+               AND (vs.reopened_at IS NULL OR vs.reopened_at > v.received_at)) AS late"
+    };
+}
+pub(crate) use visit_columns;
+
 /// A row of `visits`.
 #[derive(Clone, Debug, QueryableByName)]
 pub struct VisitRow {
@@ -96,10 +112,13 @@ pub struct VisitRow {
     /// What the version's commitment is salted with; see `commitment`.
     #[diesel(sql_type = Nullable<Binary>)]
     pub salts: Option<Vec<u8>>,
+    /// Whether it came when its week was signed; `None` in the answer to its recording, which does not look.
+    #[diesel(sql_type = Nullable<Bool>)]
+    pub late: Option<bool>,
 }
 
-/// A row of `visits` as it lies there: its note is sealed. Statements that read one say `NULL::text AS note`, which
-/// [`open_note`] fills.
+/// A row of `visits` as it lies there: its note is sealed. Statements that read one select
+/// [`visit_columns`]; [`open_note`] fills the note.
 #[derive(Debug, QueryableByName)]
 pub struct SealedRow {
     #[diesel(embed)]
@@ -230,10 +249,12 @@ pub async fn insert_visits(tx: &mut Tx, keys: &DataKeys, rows: &[&VisitRow]) -> 
 
 /// The stored visits of these names, for the program's own comparison; what of them is shown is the caller's affair.
 pub async fn find_visits(tx: &mut Tx, keys: &DataKeys, names: &[VisitKey]) -> QueryResult<Vec<VisitRow>> {
-    let rows = statement(
-        "SELECT v.*, NULL::text AS note FROM unnest($1::int[], $2::uuid[]) AS k (state_id, id)
-         JOIN visits v ON v.state_id = k.state_id AND v.id = k.id",
-    )
+    let rows = statement(concat!(
+        "SELECT ",
+        visit_columns!(),
+        " FROM unnest($1::int[], $2::uuid[]) AS k (state_id, id)
+         JOIN visits v ON v.state_id = k.state_id AND v.id = k.id"
+    ))
     .bind::<Array<Integer>, _>(names.iter().map(|name| name.0).collect::<Vec<_>>())
     .bind::<Array<SqlUuid>, _>(names.iter().map(|name| name.1).collect::<Vec<_>>())
     .load(tx)
@@ -278,9 +299,11 @@ pub async fn few_booths(tx: &mut Tx, roots: &[UnitId], today: NaiveDate) -> Quer
 
 // What is not asked for is null and folds away when the statement is planned. A few booths are looked up by their
 // index; a state's thousands are not listed but tested as the days are walked.
-const LIST: &str = "
-    WITH f AS NOT MATERIALIZED (SELECT $1::int[] AS booths, $2::int[] AS roots, $3::int AS own, $4::date AS today, $5::int AS under)
-    SELECT v.*, NULL::text AS note FROM f, visits v
+const LIST: &str = concat!(
+    "WITH f AS NOT MATERIALIZED (SELECT $1::int[] AS booths, $2::int[] AS roots, $3::int AS own, $4::date AS today, $5::int AS under)
+    SELECT ",
+    visit_columns!(),
+    " FROM f, visits v
     WHERE (v.booth_id = ANY (f.booths) OR v.worker_id = f.own OR (f.roots IS NOT NULL AND EXISTS (
               SELECT 1 FROM lineages l WHERE l.unit_id = v.booth_id AND l.unit_ids && f.roots
                 AND l.valid_from <= f.today AND (l.valid_to IS NULL OR l.valid_to > f.today))))
@@ -298,7 +321,8 @@ const LIST: &str = "
       AND v.received_at <= coalesce($15::timestamptz, v.received_at)
       AND ($16::date IS NULL OR (v.visited_on, v.id) < ($17::date, $18::uuid))
     ORDER BY v.visited_on DESC, v.id DESC
-    LIMIT $19";
+    LIMIT $19"
+);
 
 /// Where a list goes on from: the last visit of the page before.
 pub type VisitCursor = (NaiveDate, VisitId);
@@ -356,13 +380,15 @@ pub async fn find_visible(
     visible: &Visible,
 ) -> QueryResult<Option<VisitRow>> {
     // The id alone is not a key: two states' phones may have made the same one. The caller's own comes first.
-    let row: Option<SealedRow> = statement(
-        "SELECT v.*, NULL::text AS note FROM units s JOIN visits v ON v.state_id = s.id AND v.id = $1
+    let row: Option<SealedRow> = statement(concat!(
+        "SELECT ",
+        visit_columns!(),
+        " FROM units s JOIN visits v ON v.state_id = s.id AND v.id = $1
          WHERE s.level = 'state' AND (v.worker_id = $2 OR EXISTS (
              SELECT 1 FROM lineages l WHERE l.unit_id = v.booth_id AND l.unit_ids && $3::int[]
                AND l.valid_from <= $4 AND (l.valid_to IS NULL OR l.valid_to > $5)))
-         ORDER BY v.worker_id = $6 DESC, v.state_id LIMIT 1",
-    )
+         ORDER BY v.worker_id = $6 DESC, v.state_id LIMIT 1"
+    ))
     .bind::<SqlUuid, _>(id)
     .bind::<Nullable<Integer>, _>(visible.own)
     .bind::<Array<Integer>, _>(&visible.roots)
@@ -399,12 +425,15 @@ pub async fn visible_visits(
 
 /// Locks a visit that was found before, and reads it again.
 pub async fn lock_visit(tx: &mut Tx, keys: &DataKeys, key: VisitKey) -> QueryResult<VisitRow> {
-    let row =
-        statement("SELECT *, NULL::text AS note FROM visits WHERE state_id = $1 AND id = $2 FOR UPDATE")
-            .bind::<Integer, _>(key.0)
-            .bind::<SqlUuid, _>(key.1)
-            .get_result(tx)
-            .await?;
+    let row = statement(concat!(
+        "SELECT ",
+        visit_columns!(),
+        " FROM visits v WHERE v.state_id = $1 AND v.id = $2 FOR UPDATE OF v"
+    ))
+    .bind::<Integer, _>(key.0)
+    .bind::<SqlUuid, _>(key.1)
+    .get_result(tx)
+    .await?;
     open_note(keys, row)
 }
 
@@ -468,7 +497,8 @@ pub async fn replace_visit<A>(
 /// Versions of a visible visit, oldest first.
 pub async fn list_versions(tx: &mut Tx, keys: &DataKeys, visit: &VisitRow) -> QueryResult<Vec<VisitRow>> {
     let rows = statement(
-        "SELECT (jsonb_populate_record(NULL::visits, content)).*, NULL::text AS note FROM visit_versions
+        "SELECT (jsonb_populate_record(NULL::visits, content)).*, NULL::text AS note, NULL::boolean AS late
+         FROM visit_versions
          WHERE state_id = $1 AND visit_id = $2 ORDER BY version",
     )
     .bind::<Integer, _>(visit.state_id)
@@ -476,6 +506,9 @@ pub async fn list_versions(tx: &mut Tx, keys: &DataKeys, visit: &VisitRow) -> Qu
     .load(tx)
     .await?;
     let mut rows = open_all(keys, rows)?;
+    for row in &mut rows {
+        row.late = visit.late;
+    }
     rows.push(visit.clone());
     Ok(rows)
 }

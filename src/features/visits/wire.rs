@@ -297,6 +297,10 @@ pub struct VisitView {
     /// Whether it was taken back; it is then in no figure.
     pub voided: bool,
     pub void_reason: Option<String>,
+    /// Whether it came when its week was signed already. Not told in the answer to its recording.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = false)]
+    pub late: Option<bool>,
     #[schema(example = 1)]
     pub version: i32,
 }
@@ -371,6 +375,7 @@ impl From<VisitRow> for VisitView {
             review: Review::find(&row.review).unwrap_or(Review::Unreviewed),
             voided: row.voided_at.is_some(),
             void_reason: row.void_reason,
+            late: row.late,
             version: row.version,
         }
     }

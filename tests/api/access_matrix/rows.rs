@@ -1,5 +1,6 @@
 //! The rows: for each operation, what it is and a request that succeeds if it is allowed.
 
+use chrono::{NaiveDate, TimeDelta};
 use sampark::access::Role;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -480,7 +481,31 @@ impl Scene {
                 let body = json!({"reviews": [{"visit_id": visit, "verdict": "verified"}]});
                 (Kind::List, with(ask("POST", "/v1/reviews".into()), body))
             }
+            "list_sign_offs" => (Kind::At, ask("GET", format!("/v1/units/{booth}/sign-offs"))),
+            "sign_off_week" => {
+                let (path, body) = self.week_to_sign(n);
+                (Kind::At, with(ask("POST", path), body))
+            }
+            "get_sign_off" | "reopen_sign_off" => {
+                let (path, body) = self.week_to_sign(n);
+                let id = self.admin.post(&path, body).await.expect(201).json["id"].clone();
+                let path = format!("/v1/sign-offs/{id}");
+                if operation == "get_sign_off" {
+                    (Kind::At, ask("GET", path))
+                } else {
+                    let body = json!({"reason": "Not all had uploaded"});
+                    (Kind::At, with(ask("POST", format!("{path}/reopen")), body))
+                }
+            }
             other => panic!("the operation {other} has no row in tests/api/access_matrix.rs: add one"),
         }
+    }
+
+    /// Where booth S1-B1's mandal signs, and a week that it has not signed yet.
+    fn week_to_sign(&self, n: u32) -> (String, Value) {
+        let monday: NaiveDate = "2026-11-16".parse().unwrap();
+        let week = (monday - TimeDelta::weeks(n.into())).format("%G-W%V");
+        let path = format!("/v1/units/{}/sign-offs", self.world.unit("S1-M1"));
+        (path, json!({"week": week.to_string()}))
     }
 }

@@ -9,6 +9,8 @@ use crate::access::actions::{VisitCorrect, VisitCorrectOwn, VisitVoid};
 use crate::access::policy::{Ask, permit, permits_on_days};
 use crate::access::{Caller, Permit};
 use crate::features::campaigns::{CampaignFacts, load_facts};
+use crate::features::campaigns::load_facts;
+use crate::features::signoffs::is_signed;
 use crate::features::units::{Hold, hold_lineages};
 use crate::features::visits::commitment::digest_of;
 use crate::features::visits::doors::{Change, move_counts};
@@ -29,7 +31,7 @@ use crate::platform::reply::{IfMatch, Reply};
 /// Correct a visit
 ///
 /// The author corrects his own; `visit.correct` allows it for all visits under the unit. A verdict on the visit falls: it
-/// waits for review again. Its author cannot correct a visit that was rejected.
+/// waits for review again. Its author cannot correct a visit that was rejected, nor one of a week that is signed.
 #[utoipa::path(
     operation_id = "correct_visit", tag = "visits", security(("bearer" = ["visit.correct", "visit.correct_own"])),
     params(
@@ -41,7 +43,7 @@ use crate::platform::reply::{IfMatch, Reply};
         (status = 200, description = "The new version. A change that changes nothing makes none.", body = VisitView),
         (status = 403, description = "You may see it, but not correct it.", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such visit, or outside your grants.", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It was voided, or is your own and was rejected.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It was voided; or it is your own, and was rejected or its week is signed.", body = Problem, content_type = "application/problem+json"),
         (status = 412, description = "It was changed in the meantime.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Not valid.", body = Problem, content_type = "application/problem+json"),
         (status = 428, description = "If-Match is missing.", body = Problem, content_type = "application/problem+json"),
@@ -84,6 +86,7 @@ pub async fn correct_visit(
         (status = 200, description = "Voided, now or before.", body = VisitView),
         (status = 403, description = "You may see it, but not void it.", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such visit, or outside your grants.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It is your own, and its week is signed.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The reason is not valid.", body = Problem, content_type = "application/problem+json"),
     ),
 )]
@@ -102,6 +105,7 @@ pub async fn void_visit(
         if old.voided_at.is_some() {
             return Ok((reply(old)?, Record::nothing()));
         }
+        check_open(tx, &caller, &old).await?;
         let mut new = next_version(&old, caller.worker_id(), actor.at)?;
         new.voided_at = Some(actor.at);
         new.void_reason = Some(reason.clone());
@@ -163,6 +167,17 @@ fn seen<A>(permit: Result<Permit<A>, ApiError>) -> Result<Permit<A>, ApiError> {
     })
 }
 
+/// A signed week is closed to the authors of its visits.
+async fn check_open(tx: &mut Tx, caller: &Caller, row: &VisitRow) -> Result<(), ApiError> {
+    if row.worker_id == caller.worker_id() && is_signed(tx, row.booth_id, row.visited_on).await? {
+        return Err(ApiError::new(
+            Code::WeekSigned,
+            "the week of your visit is signed; who answers for the mandal can still change it",
+        ));
+    }
+    Ok(())
+}
+
 /// The next version of a visit, with nothing changed yet.
 fn next_version(old: &VisitRow, changed_by: WorkerId, at: DateTime<Utc>) -> Result<VisitRow, ApiError> {
     Ok(VisitRow {
@@ -193,6 +208,7 @@ async fn correct<A>(
             "your visit was rejected; only who reviews it can bring it back",
         ));
     }
+    check_open(tx, caller, &old).await?;
     let before = VisitSent::from(&old);
     let mut sent = rules::corrected(&before, patch);
     if sent == before {

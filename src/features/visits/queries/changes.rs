@@ -4,7 +4,7 @@ use diesel::QueryResult;
 use diesel::sql_types::{Array, Date, Integer, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 
-use super::{SealedRow, Visible, VisitKey, VisitRow, open_all};
+use super::{SealedRow, Visible, VisitKey, VisitRow, open_all, visit_columns};
 use crate::platform::data_keys::DataKeys;
 use crate::platform::db::Tx;
 use crate::platform::ids::VisitId;
@@ -17,14 +17,15 @@ pub async fn find_many_visible(
     ids: &[VisitId],
     visible: &Visible,
 ) -> QueryResult<Vec<VisitRow>> {
-    let rows: Vec<SealedRow> = statement(
-        "SELECT DISTINCT ON (v.id) v.*, NULL::text AS note
-         FROM unnest($1::uuid[]) AS k (id) CROSS JOIN units s JOIN visits v ON v.state_id = s.id AND v.id = k.id
+    let rows: Vec<SealedRow> = statement(concat!(
+        "SELECT DISTINCT ON (v.id) ",
+        visit_columns!(),
+        " FROM unnest($1::uuid[]) AS k (id) CROSS JOIN units s JOIN visits v ON v.state_id = s.id AND v.id = k.id
          WHERE s.level = 'state' AND (v.worker_id = $2 OR EXISTS (
              SELECT 1 FROM lineages l WHERE l.unit_id = v.booth_id AND l.unit_ids && $3::int[]
                AND l.valid_from <= $4 AND (l.valid_to IS NULL OR l.valid_to > $5)))
-         ORDER BY v.id, v.worker_id = $6 DESC, v.state_id",
-    )
+         ORDER BY v.id, v.worker_id = $6 DESC, v.state_id"
+    ))
     .bind::<Array<SqlUuid>, _>(ids)
     .bind::<Nullable<Integer>, _>(visible.own)
     .bind::<Array<Integer>, _>(&visible.roots)
@@ -38,11 +39,13 @@ pub async fn find_many_visible(
 
 /// Locks visits in the order of their keys, and reads them.
 pub async fn lock_visits(tx: &mut Tx, keys: &DataKeys, names: &[VisitKey]) -> QueryResult<Vec<VisitRow>> {
-    let rows: Vec<SealedRow> = statement(
-        "SELECT v.*, NULL::text AS note FROM unnest($1::int[], $2::uuid[]) AS k (state_id, id)
+    let rows: Vec<SealedRow> = statement(concat!(
+        "SELECT ",
+        visit_columns!(),
+        " FROM unnest($1::int[], $2::uuid[]) AS k (state_id, id)
          JOIN visits v ON v.state_id = k.state_id AND v.id = k.id
-         ORDER BY v.state_id, v.id FOR UPDATE OF v",
-    )
+         ORDER BY v.state_id, v.id FOR UPDATE OF v"
+    ))
     .bind::<Array<Integer>, _>(names.iter().map(|key| key.0).collect::<Vec<_>>())
     .bind::<Array<SqlUuid>, _>(names.iter().map(|key| key.1).collect::<Vec<_>>())
     .load(tx)

@@ -160,6 +160,7 @@ pub fn judge(
         voided_at: None,
         void_reason: None,
         salts: Some(Salts::random()?.to_bytes()),
+        late: None,
     };
     Ok(Prospect {
         item: at,
