@@ -23,6 +23,7 @@ use crate::features::feed::Followers;
 use crate::features::privacy;
 use crate::features::sessions::{self, Outbox, Sender};
 use crate::features::visits::Recorder;
+use crate::features::webhooks::{self, Deliverer};
 use crate::journal::Poster;
 use crate::platform::clock::Clock;
 use crate::platform::config::{Config, TlsFiles};
@@ -92,6 +93,14 @@ impl State {
     pub fn start_sender(&self) -> Result<Sender, ApiError> {
         Sender::start(&self.config, &self.db, &self.access, &self.metrics, &self.outbox)
             .map_err(ApiError::internal)
+    }
+
+    /// Starts what delivers to webhooks.
+    ///
+    /// # Errors
+    /// If no thread can be started.
+    pub fn start_deliverer(&self) -> Result<Deliverer, ApiError> {
+        Deliverer::start(&self.config, &self.db, &self.clock).map_err(ApiError::internal)
     }
 }
 
@@ -252,6 +261,7 @@ pub struct Running {
     pub poster: Poster,
     pub watch: Watch,
     pub sender: Sender,
+    pub deliverer: Deliverer,
     pub followers: Followers,
 }
 
@@ -263,7 +273,9 @@ pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiE
     migrations::run(state.db.url()).await?;
     privacy::seal_waiting(&state.db, &state.clock).await?;
     sessions::warn(&state.config.otp_sender);
+    webhooks::warn(&state.config);
     let sender = state.start_sender()?;
+    let deliverer = state.start_deliverer()?;
     let poster = Poster::start(&state.db, &state.clock, &state.metrics);
     let watch = Watch::start(&state.access);
     let shared = state.clone();
@@ -285,6 +297,7 @@ pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiE
         poster,
         watch,
         sender,
+        deliverer,
         followers: state.followers.clone(),
     })
 }
@@ -304,6 +317,7 @@ impl Running {
         handle.stop(true).await;
         let done = server.await.map_err(std::io::Error::other)?;
         self.sender.stop().await;
+        self.deliverer.stop().await;
         self.watch.stop().await;
         self.poster.stop().await;
         done

@@ -122,6 +122,8 @@ const ALL: &[ActionName] = &[
     TotalsCheck,
     ServiceRead,
     ServiceWrite,
+    WebhookRead,
+    WebhookWrite,
     ElectionRead,
     ElectionImport,
     ElectionWrite,

@@ -20,6 +20,7 @@ pub mod target_sets;
 pub mod totals;
 pub mod units;
 pub mod visits;
+pub mod webhooks;
 pub mod workers;
 
 /// The routes of every feature.
@@ -38,6 +39,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     totals::routes(config);
     feed::routes(config);
     sync::routes(config);
+    webhooks::routes(config);
 }
 
 /// The head of the OpenAPI document; the paths come from the handlers.

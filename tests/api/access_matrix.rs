@@ -83,6 +83,8 @@ impl Scene {
         let booth = world.unit("S1-B1");
         let service = json!({"name": "Screen", "contact": "IT cell", "unit_id": booth, "actions": ["totals.read"], "unit_ids": [booth]});
         admin.post("/v1/services", service).await.expect(201);
+        let webhook = json!({"unit_id": booth, "url": "https://hooks.example/sampark"});
+        admin.post("/v1/webhooks", webhook).await.expect(201);
         let results = "election,constituency,candidate,party,votes\nLS2014,S1-B1,A,Example Party,9\n";
         let results = Some(("text/csv", results.as_bytes().to_vec()));
         admin
@@ -152,7 +154,7 @@ impl Scene {
             "list_seats" | "list_units" | "sync" => format!("\"id\":{},", self.world.unit("S1-B1")),
             "list_workers" => format!("\"id\":{},", self.worker_id),
             "list_campaigns" => format!("\"id\":{},", self.campaign),
-            "list_services" => format!("\"unit_id\":{},", self.world.unit("S1-B1")),
+            "list_services" | "list_webhooks" => format!("\"unit_id\":{},", self.world.unit("S1-B1")),
             "record_visits" => "\"created\"".to_owned(),
             // Whoever judges second finds it judged; what matters is that the visit was his to judge.
             "review_visits" => return !answer.text().contains("refused"),

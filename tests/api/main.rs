@@ -44,4 +44,5 @@ mod tokens;
 mod totals;
 mod units;
 mod visits;
+mod webhooks;
 mod workers;

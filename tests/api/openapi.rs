@@ -278,6 +278,8 @@ async fn scene() -> Scene {
     let set = json!({"name": "Seats to win", "unit_id": 2, "level": "parliamentary_constituency",
         "version": {"valid_from": "2026-11-01", "reason": "Lost narrowly", "members": [{"unit_id": world.unit("S1-PC1")}]}});
     admin.post("/v1/target-sets", set).await.expect(201);
+    let webhook = json!({"unit_id": 2, "url": "https://hooks.example/sampark"});
+    admin.post("/v1/webhooks", webhook).await.expect(201);
     Scene {
         app,
         world,
@@ -409,6 +411,7 @@ async fn every_example_is_true_and_every_answer_fits_its_schema() {
         (
             operation.id == "log_out",
             operation.id == "revoke_device",
+            operation.id == "delete_webhook",
             imports,
             operation.id != "record_visit",
             operation.method != "GET",
