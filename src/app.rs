@@ -24,6 +24,8 @@ use crate::features::privacy::{self, Retention};
 use crate::features::sessions::{self, Outbox, Sender};
 use crate::features::visits::Recorder;
 use crate::journal::{Poster, SealKeys};
+use crate::features::webhooks::{self, Deliverer};
+use crate::journal::Poster;
 use crate::platform::clock::Clock;
 use crate::platform::config::{Config, TlsFiles};
 use crate::platform::data_keys::DataKeys;
@@ -95,6 +97,14 @@ impl State {
     pub fn start_sender(&self) -> Result<Sender, ApiError> {
         Sender::start(&self.config, &self.db, &self.access, &self.metrics, &self.outbox)
             .map_err(ApiError::internal)
+    }
+
+    /// Starts what delivers to webhooks.
+    ///
+    /// # Errors
+    /// If no thread can be started.
+    pub fn start_deliverer(&self) -> Result<Deliverer, ApiError> {
+        Deliverer::start(&self.config, &self.db, &self.clock).map_err(ApiError::internal)
     }
 }
 
@@ -256,6 +266,7 @@ pub struct Running {
     pub poster: Poster,
     pub watch: Watch,
     pub sender: Sender,
+    pub deliverer: Deliverer,
     pub followers: Followers,
     pub retention: Retention,
 }
@@ -273,8 +284,11 @@ pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiE
         .loaded(state.clock.now())
         .map_err(ApiError::internal)?;
     sessions::warn(&state.config.otp_sender);
+    webhooks::warn(&state.config);
     let sender = state.start_sender()?;
     let poster = Poster::start(&state.db, &state.clock, &state.metrics, &state.seals);
+    let deliverer = state.start_deliverer()?;
+    let poster = Poster::start(&state.db, &state.clock, &state.metrics);
     let watch = Watch::start(&state.access);
     let retention = Retention::start(&state.db, &state.clock);
     let shared = state.clone();
@@ -296,6 +310,7 @@ pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiE
         poster,
         watch,
         sender,
+        deliverer,
         followers: state.followers.clone(),
         retention,
     })
@@ -317,6 +332,7 @@ impl Running {
         let done = server.await.map_err(std::io::Error::other)?;
         self.retention.stop().await;
         self.sender.stop().await;
+        self.deliverer.stop().await;
         self.watch.stop().await;
         self.poster.stop().await;
         done

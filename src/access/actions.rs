@@ -102,6 +102,10 @@ actions! {
     ServiceRead "service.read"
     /// Register services, change and end them.
     ServiceWrite "service.write"
+    /// See webhooks and what could not be delivered to them.
+    WebhookRead "webhook.read"
+    /// Register webhooks, change and delete them.
+    WebhookWrite "webhook.write"
     /// See elections, their results and the names of parties.
     ElectionRead "election.read"
     /// Import results of elections.

@@ -174,6 +174,8 @@ const ALL: &[ActionName] = &[
     JournalRead,
     ServiceRead,
     ServiceWrite,
+    WebhookRead,
+    WebhookWrite,
     ElectionRead,
     ElectionImport,
     ElectionWrite,

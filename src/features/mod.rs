@@ -23,6 +23,7 @@ pub mod target_sets;
 pub mod totals;
 pub mod units;
 pub mod visits;
+pub mod webhooks;
 pub mod workers;
 
 /// The routes of every feature.
@@ -45,6 +46,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     sync::routes(config);
     privacy::routes(config);
     seals::routes(config);
+    webhooks::routes(config);
 }
 
 /// The head of the OpenAPI document; the paths come from the handlers.

@@ -149,6 +149,11 @@ pub const VARIABLES: &[Variable] = &[
         about: "the same for a day",
     },
     Variable {
+        name: "SAMPARK_WEBHOOKS_ALLOW_LOOPBACK",
+        default: "false",
+        about: "`true`: webhooks may reach this machine itself, over http too; for tests alone",
+    },
+    Variable {
         name: "SAMPARK_TIME_ZONE",
         default: "Asia/Kolkata",
         about: "the zone in which days are counted (IANA name)",
@@ -226,6 +231,8 @@ pub struct Config {
     pub otp_gateway_key: Option<SecretString>,
     pub otp_per_hour: i64,
     pub otp_per_day: i64,
+    /// For tests alone.
+    pub webhooks_allow_loopback: bool,
     pub time_zone: Tz,
     pub phone_prefixes: Vec<String>,
     /// `None`: by whether standard error is a terminal.
@@ -354,6 +361,11 @@ impl Config {
             otp_per_day: budget(
                 "SAMPARK_OTP_PER_DAY",
                 get("SAMPARK_OTP_PER_DAY").unwrap_or("100000"),
+            )?,
+            webhooks_allow_loopback: parse(
+                "SAMPARK_WEBHOOKS_ALLOW_LOOPBACK",
+                get("SAMPARK_WEBHOOKS_ALLOW_LOOPBACK").unwrap_or("false"),
+                "neither `true` nor `false`",
             )?,
             time_zone: parse(
                 "SAMPARK_TIME_ZONE",

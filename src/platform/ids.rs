@@ -49,6 +49,8 @@ id!(/// A worker.
     WorkerId, i32, diesel::sql_types::Integer);
 id!(/// Another program that reads.
     ServiceId, i32, diesel::sql_types::Integer);
+id!(/// An address of another program that is sent what happens.
+    WebhookId, i32, diesel::sql_types::Integer);
 id!(/// A grant of a role.
     GrantId, i32, diesel::sql_types::Integer);
 id!(/// A campaign.

@@ -53,4 +53,5 @@ mod tokens;
 mod totals;
 mod units;
 mod visits;
+mod webhooks;
 mod workers;

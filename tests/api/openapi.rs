@@ -293,6 +293,8 @@ async fn scene() -> Scene {
     admin.post("/v1/target-sets", set).await.expect(201);
     let path = format!("/v1/units/{}/sign-offs", world.unit("S1-M1"));
     admin.post(&path, json!({"week": "2026-W46"})).await.expect(201);
+    let webhook = json!({"unit_id": 2, "url": "https://hooks.example/sampark"});
+    admin.post("/v1/webhooks", webhook).await.expect(201);
     Scene {
         app,
         world,
@@ -451,6 +453,7 @@ async fn every_example_is_true_and_every_answer_fits_its_schema() {
             operation.id == "log_out",
             ["withdraw_consent", "erase_contact"].contains(&operation.id.as_str()),
             operation.id == "revoke_device",
+            operation.id == "delete_webhook",
             imports,
             operation.id != "record_visit",
             operation.method != "GET",

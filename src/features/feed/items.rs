@@ -49,10 +49,28 @@ pub async fn items(
     caller: &Caller,
     entries: Vec<PostedEntry>,
 ) -> Result<Vec<FeedItem>, ApiError> {
-    let known = look_up(tx, keys, roots, today, caller, &entries).await?;
+    let known = look_up(tx, keys, roots, today, Some(caller), &entries).await?;
     let for_people = !caller.is_service();
     let items = entries.into_iter().map(|entry| known.item(entry, for_people));
     Ok(items.collect())
+}
+
+/// The entries as a program may see them that is told of these roots: ids, units and counts, no values.
+///
+/// # Errors
+/// What the database says.
+pub async fn items_for_programs(
+    tx: &mut Tx,
+    keys: &DataKeys,
+    roots: &[UnitId],
+    today: NaiveDate,
+    entries: Vec<PostedEntry>,
+) -> Result<Vec<FeedItem>, ApiError> {
+    let known = look_up(tx, keys, roots, today, None, &entries).await?;
+    Ok(entries
+        .into_iter()
+        .map(|entry| known.item(entry, false))
+        .collect())
 }
 
 /// The uuids of the entries of a kind.
@@ -77,12 +95,13 @@ fn numbers(entries: &[PostedEntry], kind: &str, most: usize) -> Vec<i32> {
     ids.into_iter().collect()
 }
 
+/// Values are read for a caller alone.
 async fn look_up(
     tx: &mut Tx,
     data_keys: &DataKeys,
     roots: &[UnitId],
     today: NaiveDate,
-    caller: &Caller,
+    caller: Option<&Caller>,
     entries: &[PostedEntry],
 ) -> Result<Known, ApiError> {
     let mut known = Known::default();
@@ -105,7 +124,9 @@ async fn look_up(
     for row in queries::unit_standings(tx, roots, today, &units).await? {
         known.units.insert(row.id, row);
     }
-    known.read_values(tx, data_keys, caller, entries).await?;
+    if let Some(caller) = caller {
+        known.read_values(tx, data_keys, caller, entries).await?;
+    }
     Ok(known)
 }
 

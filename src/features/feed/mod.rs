@@ -19,6 +19,7 @@ mod queries;
 mod stream;
 mod wire;
 
+pub use items::{KINDS_FOR_SERVICES, items_for_programs};
 pub use places::Followers;
 
 /// The routes.

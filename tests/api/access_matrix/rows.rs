@@ -496,6 +496,38 @@ impl Scene {
                     let body = json!({"reason": "Not all had uploaded"});
                     (Kind::At, with(ask("POST", format!("{path}/reopen")), body))
                 }
+            "list_webhooks" => (Kind::List, ask("GET", "/v1/webhooks?limit=500".into())),
+            "create_webhook"
+            | "get_webhook"
+            | "update_webhook"
+            | "delete_webhook"
+            | "create_webhook_secret"
+            | "list_dead_letters"
+            | "replay_dead_letters" => {
+                let new = json!({"unit_id": booth, "url": "https://hooks.example/sampark"});
+                if operation == "create_webhook" {
+                    return (Kind::At, with(ask("POST", "/v1/webhooks".into()), new));
+                }
+                let made = self.admin.post("/v1/webhooks", new).await.expect(201).json;
+                let path = format!("/v1/webhooks/{}", made["webhook"]["id"]);
+                let ask = match operation {
+                    "get_webhook" => ask("GET", path),
+                    "update_webhook" => {
+                        let tag = Some("\"1\"".to_owned());
+                        with(
+                            Ask {
+                                tag,
+                                ..ask("PATCH", path)
+                            },
+                            json!({"kinds": ["visit"]}),
+                        )
+                    }
+                    "delete_webhook" => ask("DELETE", path),
+                    "create_webhook_secret" => ask("POST", format!("{path}/secrets")),
+                    "list_dead_letters" => ask("GET", format!("{path}/dead-letters")),
+                    _ => ask("POST", format!("{path}/dead-letters/replay")),
+                };
+                (Kind::At, ask)
             }
             other => panic!("the operation {other} has no row in tests/api/access_matrix.rs: add one"),
         }

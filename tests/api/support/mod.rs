@@ -46,6 +46,8 @@ pub struct TestApp {
     server: ServerHandle,
     poster: Option<sampark::journal::Poster>,
     sender: Option<sampark::features::sessions::Sender>,
+    /// Only where webhooks may reach the test.
+    deliverer: Option<sampark::features::webhooks::Deliverer>,
 }
 
 /// How a [`TestApp`] differs from the usual one.
@@ -122,6 +124,10 @@ impl TestApp {
             .poster
             .then(|| sampark::journal::Poster::start(&state.db, &state.clock, &state.metrics, &state.seals));
         let sender = state.start_sender().unwrap();
+        let deliverer = state
+            .config
+            .webhooks_allow_loopback
+            .then(|| state.start_deliverer().unwrap());
         Self {
             address,
             state,
@@ -130,6 +136,7 @@ impl TestApp {
             server: handle,
             poster,
             sender: Some(sender),
+            deliverer,
         }
     }
 
