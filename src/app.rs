@@ -23,9 +23,8 @@ use crate::features::feed::Followers;
 use crate::features::privacy::{self, Retention};
 use crate::features::sessions::{self, Outbox, Sender};
 use crate::features::visits::Recorder;
-use crate::journal::{Poster, SealKeys};
 use crate::features::webhooks::{self, Deliverer};
-use crate::journal::Poster;
+use crate::journal::{Poster, SealKeys};
 use crate::platform::clock::Clock;
 use crate::platform::config::{Config, TlsFiles};
 use crate::platform::data_keys::DataKeys;
@@ -288,7 +287,6 @@ pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiE
     let sender = state.start_sender()?;
     let poster = Poster::start(&state.db, &state.clock, &state.metrics, &state.seals);
     let deliverer = state.start_deliverer()?;
-    let poster = Poster::start(&state.db, &state.clock, &state.metrics);
     let watch = Watch::start(&state.access);
     let retention = Retention::start(&state.db, &state.clock);
     let shared = state.clone();

@@ -6,13 +6,9 @@ use super::actions::ActionName;
 use super::actions::ActionName::*;
 use super::actions::ActionName::{
     CampaignRead, CampaignWrite, GrantWrite, HouseholdRead, HouseholdWrite, JournalRead, ReviewWrite,
-    ServiceRead, ServiceWrite, SyncRead, TotalsCheck, TotalsRead, UnitImport, UnitRead, UnitWrite,
-    VisitCorrect, VisitCorrectOwn, VisitExport, VisitRead, VisitReadOwn, VisitRecord, VisitVoid, WorkerRead,
-    WorkerWrite,
-    CampaignRead, CampaignWrite, GrantWrite, HouseholdRead, HouseholdWrite, ReviewWrite, ServiceRead,
-    ServiceWrite, SignoffRead, SignoffReopen, SignoffWrite, SyncRead, TotalsCheck, TotalsRead, UnitImport,
-    UnitRead, UnitWrite, VisitCorrect, VisitCorrectOwn, VisitExport, VisitRead, VisitReadOwn, VisitRecord,
-    VisitVoid, WorkerRead, WorkerWrite,
+    ServiceRead, ServiceWrite, SignoffRead, SignoffReopen, SignoffWrite, SyncRead, TotalsCheck, TotalsRead,
+    UnitImport, UnitRead, UnitWrite, VisitCorrect, VisitCorrectOwn, VisitExport, VisitRead, VisitReadOwn,
+    VisitRecord, VisitVoid, WorkerRead, WorkerWrite,
 };
 
 /// A role that a worker can hold at a unit.

@@ -165,7 +165,6 @@ impl Scene {
             "list_seats" | "list_units" | "sync" => format!("\"id\":{},", self.world.unit("S1-B1")),
             "list_workers" => format!("\"id\":{},", self.worker_id),
             "list_campaigns" => format!("\"id\":{},", self.campaign),
-            "list_services" => format!("\"unit_id\":{},", self.world.unit("S1-B1")),
             "list_contacts" | "find_contacts" | "list_contact_reads" => self.contact.to_string(),
             "list_services" | "list_webhooks" => format!("\"unit_id\":{},", self.world.unit("S1-B1")),
             "record_visits" => "\"created\"".to_owned(),

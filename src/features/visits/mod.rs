@@ -34,7 +34,6 @@ pub use doors::{Change, move_counts};
 pub use queries::changes::{find_many_visible, lock_visits, set_reviews};
 pub use queries::sealing::{VersionKey, reseal_notes, reseal_old_notes, seal_waiting};
 pub use queries::versions::{VersionRow, version_names, versions_of};
-pub use queries::sealing::{reseal_notes, reseal_old_notes, seal_waiting};
 pub(crate) use queries::visit_columns;
 pub use queries::{SealedRow, Visible, VisitKey, VisitRow, few_booths, open_note};
 pub use recorder::Recorder;

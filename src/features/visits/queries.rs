@@ -2,8 +2,8 @@
 //! carry the permit's place in themselves.
 
 pub mod changes;
-pub mod versions;
 mod trails;
+pub mod versions;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::sql_types::{

@@ -496,6 +496,7 @@ impl Scene {
                     let body = json!({"reason": "Not all had uploaded"});
                     (Kind::At, with(ask("POST", format!("{path}/reopen")), body))
                 }
+            }
             "list_webhooks" => (Kind::List, ask("GET", "/v1/webhooks?limit=500".into())),
             "create_webhook"
             | "get_webhook"

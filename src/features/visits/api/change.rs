@@ -9,7 +9,6 @@ use crate::access::actions::{VisitCorrect, VisitCorrectOwn, VisitVoid};
 use crate::access::policy::{Ask, permit, permits_on_days};
 use crate::access::{Caller, Permit};
 use crate::features::campaigns::{CampaignFacts, load_facts};
-use crate::features::campaigns::load_facts;
 use crate::features::signoffs::is_signed;
 use crate::features::units::{Hold, hold_lineages};
 use crate::features::visits::commitment::digest_of;
