@@ -248,10 +248,9 @@ mod tests {
         /// Whatever was compressed comes out again, however it was cut; what is cut short is refused.
         #[test]
         fn what_was_compressed_comes_out(content in proptest::collection::vec(0..4u8, 0..5000), chunk in 1..700usize, cut in 1..20usize) {
-            for (make, sent) in [
-                (Inflater::gzip as fn() -> Inflater, gzip(&content)),
-                (|| Inflater::zstd().unwrap(), zstd::encode_all(&*content, 3).unwrap()),
-            ] {
+            let makers: [fn() -> Inflater; 2] = [Inflater::gzip, || Inflater::zstd().unwrap()];
+            let sent = [gzip(&content), zstd::encode_all(&*content, 3).unwrap()];
+            for (make, sent) in makers.into_iter().zip(sent) {
                 let (all, _) = inflate(make(), &sent, chunk).unwrap();
                 proptest::prop_assert_eq!(&all, &content);
                 let short = &sent[..sent.len().saturating_sub(cut).max(1)];
