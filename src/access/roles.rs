@@ -4,12 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use super::actions::ActionName;
 use super::actions::ActionName::*;
-use super::actions::ActionName::{
-    CampaignRead, CampaignWrite, GrantWrite, HouseholdRead, HouseholdWrite, JournalRead, ReviewWrite,
-    ServiceRead, ServiceWrite, SignoffRead, SignoffReopen, SignoffWrite, SyncRead, TotalsCheck, TotalsRead,
-    UnitImport, UnitRead, UnitWrite, VisitCorrect, VisitCorrectOwn, VisitExport, VisitRead, VisitReadOwn,
-    VisitRecord, VisitVoid, WorkerRead, WorkerWrite,
-};
 
 /// A role that a worker can hold at a unit.
 #[derive(
@@ -69,6 +63,12 @@ const COORDINATION: &[ActionName] = &[
     TargetSetRead,
     FeedRead,
     SyncRead,
+    ContactWrite,
+    ContactReadOwn,
+    ContactRead,
+    ContactCorrectOwn,
+    ContactCorrect,
+    JournalRead,
 ];
 
 /// What who answers for mandals may do: the same, and reopen what they signed.

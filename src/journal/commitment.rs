@@ -182,7 +182,7 @@ fn write_json(value: &Value, out: &mut Vec<u8>) {
         }
         Value::Number(number) => match (number.is_f64(), number.as_f64()) {
             // `{}` writes the shortest digits that read back the same, without an exponent: 600 for 600.0.
-            (true, Some(float)) if float == 0.0 => out.push(b'0'),
+            (true, Some(0.0)) => out.push(b'0'),
             (true, Some(float)) => out.extend_from_slice(format!("{float}").as_bytes()),
             _ => out.extend_from_slice(number.to_string().as_bytes()),
         },

@@ -262,6 +262,8 @@ fn load_files(files: &[PathBuf]) -> Result<Loaded> {
                 let key = key_of(&pair)?;
                 if signer.is_none() {
                     signer = Some(pair);
+                    // Its public half may have been named before it.
+                    public.retain(|known| *known != key);
                     public.insert(0, key.clone());
                 }
                 key

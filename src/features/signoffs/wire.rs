@@ -154,6 +154,7 @@ impl MandalView {
 
 /// How many of the mandals under a unit signed.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = SignOffChildView)]
 pub struct ChildView {
     #[schema(value_type = i32, example = 4)]
     pub unit_id: UnitId,

@@ -79,7 +79,7 @@ pub async fn next_visits(
     limit: i64,
 ) -> QueryResult<Vec<VisitRow>> {
     let rows = statement(
-        "SELECT v.*, NULL::text AS note FROM visits v
+        "SELECT v.*, NULL::text AS note, NULL::boolean AS late FROM visits v
          WHERE v.campaign_id = $1 AND v.received_at <= $2
            AND (v.received_at, v.id) > (coalesce($3, '-infinity'::timestamptz),
                                         coalesce($4, '00000000-0000-0000-0000-000000000000'::uuid))
@@ -101,7 +101,7 @@ pub async fn next_visits(
 /// What the database says.
 pub async fn old_versions(tx: &mut Tx, keys: &DataKeys, visits: &[VisitKey]) -> QueryResult<Vec<VisitRow>> {
     let rows: Vec<SealedRow> = statement(
-        "SELECT (jsonb_populate_record(NULL::visits, o.content)).*, NULL::text AS note FROM visit_versions o
+        "SELECT (jsonb_populate_record(NULL::visits, o.content)).*, NULL::text AS note, NULL::boolean AS late FROM visit_versions o
          JOIN unnest($1::int[], $2::uuid[]) AS k (state_id, id) ON o.state_id = k.state_id AND o.visit_id = k.id
          FOR UPDATE OF o",
     )

@@ -54,7 +54,7 @@ pub async fn versions_of(
     ids: &[Uuid],
 ) -> QueryResult<Vec<VersionRow>> {
     let mut rows: Vec<SealedVersion> = statement(
-        "SELECT v.*, NULL::text AS note, v.id AS kept_id, v.version AS kept_version, v.changed_by AS kept_by,
+        "SELECT v.*, NULL::text AS note, NULL::boolean AS late, v.id AS kept_id, v.version AS kept_version, v.changed_by AS kept_by,
                 v.changed_at AS kept_at
          FROM visits v WHERE v.state_id = $1 AND v.id = ANY ($2)",
     )
@@ -63,7 +63,7 @@ pub async fn versions_of(
     .load(tx)
     .await?;
     let older: Vec<SealedVersion> = statement(
-        "SELECT v.*, NULL::text AS note, k.visit_id AS kept_id, k.version AS kept_version, k.changed_by AS kept_by,
+        "SELECT v.*, NULL::text AS note, NULL::boolean AS late, k.visit_id AS kept_id, k.version AS kept_version, k.changed_by AS kept_by,
                 k.changed_at AS kept_at
          FROM visit_versions k CROSS JOIN LATERAL jsonb_populate_record(NULL::visits, k.content) v
          WHERE k.state_id = $1 AND k.visit_id = ANY ($2)",
