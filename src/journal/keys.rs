@@ -112,11 +112,14 @@ enum Source {
     Files(Vec<PathBuf>),
 }
 
+/// What was read last, and when.
+type Held = (DateTime<Utc>, Arc<Loaded>);
+
 /// Where the keys lie, and what was read there last. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct SealKeys {
     source: Source,
-    held: Arc<Mutex<Option<(DateTime<Utc>, Arc<Loaded>)>>>,
+    held: Arc<Mutex<Option<Held>>>,
 }
 
 impl SealKeys {

@@ -1,5 +1,6 @@
 //! Receipts: for whoever made a visit, that it is in the sealed journal.
 
+use std::collections::hash_map::Entry as Slot;
 use std::collections::{BTreeMap, HashMap};
 
 use actix_web::{get, web};
@@ -20,6 +21,9 @@ use crate::platform::db::{Db, Tx};
 use crate::platform::error::{ApiError, Problem};
 use crate::platform::ids::{UnitId, VisitId, WorkerId};
 use crate::platform::reply::Reply;
+
+/// A head that covers an entry, and the proof that leads to it; `None` while none does.
+type Proved = Option<(SignedHead, Vec<String>)>;
 
 /// The receipt of a visit
 ///
@@ -68,15 +72,15 @@ pub async fn receipts_of(tx: &mut Tx, visits: &[&VisitRow]) -> Result<Vec<Receip
             }
         }
     }
-    let mut proofs: HashMap<(UnitId, i64), Option<(SignedHead, Vec<String>)>> = HashMap::new();
+    let mut proofs: HashMap<(UnitId, i64), Proved> = HashMap::new();
     let mut receipts = Vec::with_capacity(visits.len());
     for visit in visits {
         let entry = entries.get(&(visit.state_id, visit.id.0, visit.version));
         let mut proof = None;
         if let Some(entry) = entry {
             let key = (entry.state_id, entry.number);
-            if !proofs.contains_key(&key) {
-                proofs.insert(key, prove(tx, entry).await?);
+            if let Slot::Vacant(slot) = proofs.entry(key) {
+                slot.insert(prove(tx, entry).await?);
             }
             proof = proofs.get(&key).cloned().flatten();
         }
