@@ -228,7 +228,14 @@ pub async fn settle(
         let known = key_of(item).and_then(|key| stored.get(&key));
         match (answer, known) {
             (Some(Ok(recorded)), _) => Ok(recorded),
-            (_, Some(row)) if same(item, row) => Ok(Recorded::Duplicate(row.clone())),
+            (_, Some(row)) if same(item, row) => {
+                // The first answer again, which could not know yet whether it would be late.
+                let row = VisitRow {
+                    late: None,
+                    ..row.clone()
+                };
+                Ok(Recorded::Duplicate(row))
+            }
             (Some(Err(error)), _) => Err(error),
             (None, Some(row)) => Ok(Recorded::Conflict(row.clone())),
             (None, None) => Err(ApiError::internal("a visit was neither stored nor found")),
