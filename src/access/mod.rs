@@ -3,7 +3,7 @@
 //! * [`keyring`]: the keys that sign tokens, and how they are replaced.
 //! * [`tokens`]: the signed access token; it says who, never what he may do.
 //! * [`caller`]: token > live worker with his grants; the first argument of every handler.
-//! * [`live`]: the session with its grants, or the service, behind a token.
+//! * `live`: the session with its grants, or the service, behind a token.
 //! * [`actions`], [`roles`]: what can be done, and the roles as sets of it, in one table.
 //! * [`policy`]: the answers. A [`Permit`] is proof that this caller may do this action at this unit, a [`Scope`] the set
 //!   of subtrees that he may see; both are made in `policy` alone, and queries ask for them, so that a forgotten check

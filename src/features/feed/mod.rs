@@ -7,7 +7,7 @@
 //!
 //! Invariants: within a state, entries come in the order of their numbers and none is left out, since a number is final
 //! once posted (`journal::read`); a cursor carries no authority; whoever waits holds no connection and no place among
-//! the requests under way ([`Followers`]); whoever follows is asked for again at least every [`follow::CHECK`].
+//! the requests under way ([`Followers`]); whoever follows is asked for again at least every `follow::CHECK`.
 
 use utoipa_actix_web::service_config::ServiceConfig;
 

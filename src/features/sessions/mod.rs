@@ -1,6 +1,6 @@
 //! Signing in: one-time codes, access tokens, rotating refresh tokens, devices.
 //!
-//! Codes leave through an outbox ([`sender`]), so that no request waits for a gateway. Who coordinates needs a second
+//! Codes leave through an outbox (`sender`), so that no request waits for a gateway. Who coordinates needs a second
 //! factor besides: without one a session gives what field workers may do, no more. The first password app is set up in a
 //! session that began with a code which somebody above read out, so that a stolen number is never enough.
 //!
