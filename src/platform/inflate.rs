@@ -1,8 +1,8 @@
 //! Request bodies, inflated: a little at a time, in bounded memory, whatever they claim to be.
 //!
 //! The decompression that actix brings inflates a whole chunk before anybody can look at how much came of it, and lets
-//! zstd keep a window of 128 MiB because a header of a few bytes says so. Here no step makes more than [`MOST`], and no
-//! window is larger than [`WINDOW_LOG`] says.
+//! zstd keep a window of 128 MiB because a header of a few bytes says so. Here no step makes more than `MOST`, and no
+//! window is larger than `WINDOW_LOG` says.
 
 use std::io::{self, Write};
 

@@ -15,7 +15,7 @@
 //! page is cut to the caller's grants of today.
 //!
 //! Who may do what: `sync.read`, which every role that records has; what is given is what these roles may read anyway.
-//! More than [`rules::MAX_BOOTHS`] booths are not for a phone: 422 `scope_too_wide`.
+//! More than `rules::MAX_BOOTHS` booths are not for a phone: 422 `scope_too_wide`.
 
 use utoipa_actix_web::service_config::ServiceConfig;
 

@@ -118,7 +118,7 @@ pub struct VisitRow {
 }
 
 /// A row of `visits` as it lies there: its note is sealed. Statements that read one select
-/// [`visit_columns`]; [`open_note`] fills the note.
+/// `visit_columns`; [`open_note`] fills the note.
 #[derive(Debug, QueryableByName)]
 pub struct SealedRow {
     #[diesel(embed)]

@@ -5,7 +5,7 @@
 //!
 //! Invariants: one process at a time delivers to a webhook (a lease), batches in order and each at least once under one
 //! `webhook-id`; a batch is stored with the cursor behind it, so that none is lost; a connection is made only to an
-//! address that was checked ([`address`]), never to whatever a name resolves to a moment later, and no redirect is
+//! address that was checked (`address`), never to whatever a name resolves to a moment later, and no redirect is
 //! followed; secrets are kept sealed; no URL and no secret comes into a log or the journal.
 
 use utoipa_actix_web::service_config::ServiceConfig;

@@ -10,7 +10,7 @@ use crate::platform::db::Tx;
 use crate::platform::ids::VisitId;
 use crate::platform::statement::statement;
 
-/// Those of these visits that are to be seen, each once; as [`super::find_visible`] does for one.
+/// Those of these visits that are to be seen, each once; as `find_visible` does for one.
 pub async fn find_many_visible(
     tx: &mut Tx,
     keys: &DataKeys,
