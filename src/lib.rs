@@ -21,4 +21,3 @@ pub mod docs;
 pub mod features;
 pub mod journal;
 pub mod platform;
-pub mod schema;

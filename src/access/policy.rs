@@ -345,8 +345,7 @@ pub fn check_may_give<A>(caller: &Caller, permit: &Permit<A>, role: Role) -> Res
     }
     match role
         .actions()
-        .iter()
-        .find(|action| !caller.may_at(**action, permit.lineage()))
+        .find(|action| !caller.may_at(*action, permit.lineage()))
     {
         None => Ok(()),
         Some(action) => Err(ApiError::new(

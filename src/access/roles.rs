@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::actions::ActionName;
 use super::actions::ActionName::*;
+use Group::{Coordination, Field, Reading, Seat, Supervision};
 
 /// A role that a worker can hold at a unit.
 #[derive(
@@ -22,169 +23,66 @@ pub enum Role {
     Service,
 }
 
-/// What a field worker may do in his booths.
-const FIELD: &[ActionName] = &[
-    UnitRead,
-    CampaignRead,
-    HouseholdRead,
-    HouseholdWrite,
-    VisitRecord,
-    VisitReadOwn,
-    VisitCorrectOwn,
-    TotalsRead,
-    SyncRead,
-    ContactWrite,
-    ContactReadOwn,
-    ContactCorrectOwn,
-];
+/// What several roles have in common: who may do an action is told by group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Group {
+    /// Who records visits.
+    Field,
+    /// Who answers for field workers.
+    Coordination,
+    /// Who answers for mandals.
+    Supervision,
+    /// Who answers for a seat: reads everything under it, and directs the work there.
+    Seat,
+    /// Who only looks; of contacts, who read them, not the numbers.
+    Reading,
+}
 
-/// What who answers for field workers may do.
-const COORDINATION: &[ActionName] = &[
-    UnitRead,
-    CampaignRead,
-    HouseholdRead,
-    HouseholdWrite,
-    VisitRecord,
-    VisitReadOwn,
-    VisitCorrectOwn,
-    TotalsRead,
-    WorkerRead,
-    WorkerWrite,
-    GrantWrite,
-    VisitRead,
-    VisitCorrect,
-    VisitVoid,
-    ReviewWrite,
-    SignoffRead,
-    SignoffWrite,
-    VisitExport,
-    TotalsCheck,
-    ElectionRead,
-    TargetSetRead,
-    FeedRead,
-    SyncRead,
-    ContactWrite,
-    ContactReadOwn,
-    ContactRead,
-    ContactCorrectOwn,
-    ContactCorrect,
-    JournalRead,
-];
-
-/// What who answers for mandals may do: the same, and reopen what they signed.
-const SUPERVISION: &[ActionName] = &[
-    UnitRead,
-    CampaignRead,
-    HouseholdRead,
-    HouseholdWrite,
-    VisitRecord,
-    VisitReadOwn,
-    VisitCorrectOwn,
-    TotalsRead,
-    WorkerRead,
-    WorkerWrite,
-    GrantWrite,
-    VisitRead,
-    VisitCorrect,
-    VisitVoid,
-    ReviewWrite,
-    SignoffRead,
-    SignoffWrite,
-    SignoffReopen,
-    VisitExport,
-    TotalsCheck,
-    ElectionRead,
-    TargetSetRead,
-    FeedRead,
-    SyncRead,
-    ContactWrite,
-    ContactReadOwn,
-    ContactRead,
-    ContactCorrectOwn,
-    ContactCorrect,
-    JournalRead,
-];
-
-/// What who only looks may do; of contacts, who read them, not the numbers.
-const READING: &[ActionName] = &[
-    UnitRead,
-    WorkerRead,
-    CampaignRead,
-    HouseholdRead,
-    VisitReadOwn,
-    VisitRead,
-    VisitExport,
-    SignoffRead,
-    TotalsRead,
-    TotalsCheck,
-    ElectionRead,
-    TargetSetRead,
-    FeedRead,
-    ContactAudit,
-    JournalRead,
-];
-
-/// What who answers for a seat may do: read everything under it, and direct the work there.
-const SEAT: &[ActionName] = &[
-    UnitRead,
-    WorkerRead,
-    CampaignRead,
-    HouseholdRead,
-    VisitReadOwn,
-    VisitRead,
-    VisitExport,
-    TotalsRead,
-    TotalsCheck,
-    ElectionRead,
-    TargetSetRead,
-    TargetSetWrite,
-    FeedRead,
-    JournalRead,
-];
-
-/// Everything.
-const ALL: &[ActionName] = &[
-    UnitRead,
-    UnitWrite,
-    UnitImport,
-    WorkerRead,
-    WorkerWrite,
-    GrantWrite,
-    CampaignRead,
-    CampaignWrite,
-    HouseholdRead,
-    HouseholdWrite,
-    VisitRecord,
-    VisitReadOwn,
-    VisitRead,
-    VisitCorrectOwn,
-    VisitCorrect,
-    VisitVoid,
-    ReviewWrite,
-    SignoffRead,
-    SignoffWrite,
-    SignoffReopen,
-    VisitExport,
-    TotalsRead,
-    TotalsCheck,
-    JournalRead,
-    ServiceRead,
-    ServiceWrite,
-    WebhookRead,
-    WebhookWrite,
-    ElectionRead,
-    ElectionImport,
-    ElectionWrite,
-    TargetSetRead,
-    TargetSetWrite,
-    FeedRead,
-    SyncRead,
-    ContactWrite,
-    ContactReadOwn,
-    ContactRead,
-    ContactCorrectOwn,
-    ContactCorrect,
-    ContactAudit,
+/// Who may do what, one row an action. Administrators may do everything; a service, what
+/// it was registered with.
+#[rustfmt::skip]
+const TABLE: &[(ActionName, &[Group])] = &[
+    (UnitRead, &[Field, Coordination, Supervision, Seat, Reading]),
+    (UnitWrite, &[]),
+    (UnitImport, &[]),
+    (WorkerRead, &[Coordination, Supervision, Seat, Reading]),
+    (WorkerWrite, &[Coordination, Supervision]),
+    (GrantWrite, &[Coordination, Supervision]),
+    (CampaignRead, &[Field, Coordination, Supervision, Seat, Reading]),
+    (CampaignWrite, &[]),
+    (HouseholdRead, &[Field, Coordination, Supervision, Seat, Reading]),
+    (HouseholdWrite, &[Field, Coordination, Supervision]),
+    (ContactWrite, &[Field, Coordination, Supervision]),
+    (ContactReadOwn, &[Field, Coordination, Supervision]),
+    (ContactRead, &[Coordination, Supervision]),
+    (ContactCorrectOwn, &[Field, Coordination, Supervision]),
+    (ContactCorrect, &[Coordination, Supervision]),
+    (ContactAudit, &[Reading]),
+    (VisitRecord, &[Field, Coordination, Supervision]),
+    (VisitReadOwn, &[Field, Coordination, Supervision, Seat, Reading]),
+    (VisitRead, &[Coordination, Supervision, Seat, Reading]),
+    (VisitCorrectOwn, &[Field, Coordination, Supervision]),
+    (VisitCorrect, &[Coordination, Supervision]),
+    (VisitVoid, &[Coordination, Supervision]),
+    (VisitExport, &[Coordination, Supervision, Seat, Reading]),
+    (ReviewWrite, &[Coordination, Supervision]),
+    (SignoffRead, &[Coordination, Supervision, Reading]),
+    (SignoffWrite, &[Coordination, Supervision]),
+    (SignoffReopen, &[Supervision]),
+    (TotalsRead, &[Field, Coordination, Supervision, Seat, Reading]),
+    (TotalsCheck, &[Coordination, Supervision, Seat, Reading]),
+    (FeedRead, &[Coordination, Supervision, Seat, Reading]),
+    (SyncRead, &[Field, Coordination, Supervision]),
+    (JournalRead, &[Coordination, Supervision, Seat, Reading]),
+    (ServiceRead, &[]),
+    (ServiceWrite, &[]),
+    (WebhookRead, &[]),
+    (WebhookWrite, &[]),
+    (ElectionRead, &[Coordination, Supervision, Seat, Reading]),
+    (ElectionImport, &[]),
+    (ElectionWrite, &[]),
+    (TargetSetRead, &[Coordination, Supervision, Seat, Reading]),
+    (TargetSetWrite, &[Seat]),
 ];
 
 impl Role {
@@ -223,19 +121,24 @@ impl Role {
         Self::EVERY.iter().copied().find(|role| role.as_str() == name)
     }
 
-    /// What it may do.
-    #[must_use]
-    pub const fn actions(self) -> &'static [ActionName] {
+    /// What the role has in common with others; `None`: it may do everything, or what it was registered with.
+    const fn group(self) -> Option<Group> {
         match self {
-            Self::BoothWorker | Self::MandalWorker => FIELD,
-            Self::MandalCoordinator => COORDINATION,
-            Self::DistrictCoordinator => SUPERVISION,
-            Self::ConstituencyCoordinator => SEAT,
-            Self::Auditor => READING,
-            Self::StateAdmin | Self::NationalAdmin => ALL,
-            // A service's actions are those it was registered with.
-            Self::Service => &[],
+            Self::BoothWorker | Self::MandalWorker => Some(Group::Field),
+            Self::MandalCoordinator => Some(Group::Coordination),
+            Self::DistrictCoordinator => Some(Group::Supervision),
+            Self::ConstituencyCoordinator => Some(Group::Seat),
+            Self::Auditor => Some(Group::Reading),
+            Self::StateAdmin | Self::NationalAdmin | Self::Service => None,
         }
+    }
+
+    /// What it may do.
+    pub fn actions(self) -> impl Iterator<Item = ActionName> {
+        ActionName::ALL
+            .iter()
+            .copied()
+            .filter(move |action| self.may(*action))
     }
 
     /// Levels of the units at which it can be held; empty: any.
@@ -269,7 +172,13 @@ impl Role {
     /// Whether it may do this.
     #[must_use]
     pub fn may(self, action: ActionName) -> bool {
-        self.actions().contains(&action)
+        match (self, self.group()) {
+            (Self::StateAdmin | Self::NationalAdmin, _) => true,
+            (_, Some(group)) => TABLE
+                .iter()
+                .any(|(name, groups)| *name == action && groups.contains(&group)),
+            (_, None) => false,
+        }
     }
 
     /// Names of the roles that may do this.
@@ -288,16 +197,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_is_all() {
+    fn every_action_has_one_row() {
+        let mut rows: Vec<_> = TABLE.iter().map(|(action, _)| *action).collect();
+        rows.sort_unstable();
+        assert_eq!(rows, ActionName::ALL);
+    }
+
+    #[test]
+    fn who_administers_may_do_everything_and_a_service_nothing_by_its_role() {
         for action in ActionName::ALL {
             assert!(Role::NationalAdmin.may(*action), "{}", action.as_str());
+            assert!(Role::StateAdmin.may(*action), "{}", action.as_str());
+            assert!(!Role::Service.may(*action), "{}", action.as_str());
         }
     }
 
     #[test]
     fn who_coordinates_can_give_the_field_roles() {
         for action in Role::MandalWorker.actions() {
-            assert!(Role::MandalCoordinator.may(*action), "{}", action.as_str());
+            assert!(Role::MandalCoordinator.may(action), "{}", action.as_str());
         }
     }
 }

@@ -287,7 +287,7 @@ fn plan_worker(
 }
 
 fn may_give(may: &dyn Fn(ActionName, &[UnitId]) -> bool, role: Role, lineage: &[UnitId]) -> bool {
-    may(ActionName::GrantWrite, lineage) && role.actions().iter().all(|action| may(*action, lineage))
+    may(ActionName::GrantWrite, lineage) && role.actions().all(|action| may(action, lineage))
 }
 
 fn check_role(
