@@ -19,6 +19,7 @@ use self::edge::InFlight;
 use crate::access::{Access, KeyRing, Watch};
 use crate::docs;
 use crate::features;
+use crate::features::cadre::Recounter;
 use crate::features::feed::Followers;
 use crate::features::privacy::{self, Retention};
 use crate::features::sessions::{self, Outbox, Sender};
@@ -268,6 +269,7 @@ pub struct Running {
     pub deliverer: Deliverer,
     pub followers: Followers,
     pub retention: Retention,
+    pub recounter: Recounter,
 }
 
 /// Migrates, seals what is not sealed yet, starts the background tasks and serves on a listener.
@@ -289,6 +291,7 @@ pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiE
     let deliverer = state.start_deliverer()?;
     let watch = Watch::start(&state.access);
     let retention = Retention::start(&state.db, &state.clock);
+    let recounter = Recounter::start(&state.db, &state.clock);
     let shared = state.clone();
     let mut server = HttpServer::new(move || build(shared.clone()))
         .shutdown_timeout(8)
@@ -311,6 +314,7 @@ pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiE
         deliverer,
         followers: state.followers.clone(),
         retention,
+        recounter,
     })
 }
 
@@ -329,6 +333,7 @@ impl Running {
         handle.stop(true).await;
         let done = server.await.map_err(std::io::Error::other)?;
         self.retention.stop().await;
+        self.recounter.stop().await;
         self.sender.stop().await;
         self.deliverer.stop().await;
         self.watch.stop().await;

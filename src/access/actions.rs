@@ -116,6 +116,10 @@ actions! {
     TargetSetRead "target_set.read"
     /// Make target sets and new versions of them.
     TargetSetWrite "target_set.write"
+    /// See posts, who holds them, committees and entrants.
+    PostRead "post.read"
+    /// Say which posts a booth's committee must have.
+    CommitteeWrite "committee.write"
 }
 
 impl ActionName {

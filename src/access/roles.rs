@@ -83,6 +83,8 @@ const TABLE: &[(ActionName, &[Group])] = &[
     (ElectionWrite, &[]),
     (TargetSetRead, &[Coordination, Supervision, Seat, Reading]),
     (TargetSetWrite, &[Seat]),
+    (PostRead, &[Coordination, Supervision, Seat, Reading]),
+    (CommitteeWrite, &[]),
 ];
 
 impl Role {

@@ -12,6 +12,7 @@ mod support;
 
 mod access_matrix;
 mod architecture;
+mod cadre;
 mod campaigns;
 mod contacts;
 mod elections;

@@ -363,6 +363,8 @@ impl Scene {
                 "{sign}{}={}",
                 parameter["name"].as_str().unwrap(),
                 parameter["example"]
+                    .as_str()
+                    .map_or_else(|| parameter["example"].to_string(), str::to_owned)
             ));
         }
         let mut client = self.admin.clone();

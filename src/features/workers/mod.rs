@@ -24,7 +24,7 @@ pub use import::{ImportError, Importer, import_roster};
 pub use queries::notices::{Notice, note, notices_since};
 pub use queries::sealing::{reseal_phones, seal_waiting};
 pub use queries::{load_own as load_worker, lock_worker, new_phones, phone_index};
-pub use rules::is_phone;
+pub use rules::{is_phone, is_post};
 pub use wire::is_language;
 pub use wire::{GrantView, ImportView, Origin, WorkerView};
 

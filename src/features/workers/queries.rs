@@ -69,7 +69,7 @@ fn opened(keys: &DataKeys, row: WorkerRow) -> QueryResult<WorkerView> {
 macro_rules! grant_object {
     () => {
         "jsonb_build_object('id', g.id, 'role', g.role, 'unit_id', g.unit_id, 'valid_from', g.valid_from,
-                            'valid_to', g.valid_to, 'ended_at', g.ended_at)"
+                            'valid_to', g.valid_to, 'ended_at', g.ended_at, 'post', g.post)"
     };
 }
 
@@ -334,8 +334,8 @@ pub async fn insert_grant(
 ) -> QueryResult<GrantView> {
     let at = permit.actor().at;
     let row: GrantRow = statement(concat!(
-        "INSERT INTO grants AS g (worker_id, role, unit_id, valid_from, valid_to, given_by, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING ",
+        "INSERT INTO grants AS g (worker_id, role, unit_id, valid_from, valid_to, given_by, created_at, post)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING ",
         grant_object!(),
         " AS grant_view"
     ))
@@ -346,6 +346,7 @@ pub async fn insert_grant(
     .bind::<Nullable<Date>, _>(new.valid_to)
     .bind::<Nullable<Integer>, _>(permit.actor().worker_id)
     .bind::<Timestamptz, _>(at)
+    .bind::<Nullable<Text>, _>(new.post.as_deref())
     .get_result(tx)
     .await?;
     count_change(tx, permit, worker_id).await?;

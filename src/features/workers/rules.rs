@@ -19,6 +19,16 @@ pub fn is_phone(text: &str) -> bool {
         && digits.strip_prefix("91").is_none_or(|rest| rest.len() == 10)
 }
 
+/// Whether a text can name a post: small letters, digits and `_`, a letter first, at most 40.
+#[must_use]
+pub fn is_post(text: &str) -> bool {
+    text.len() <= 40
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
 /// Whether numbers of this country may be on the roster.
 pub fn has_prefix(phone: &str, prefixes: &[String]) -> bool {
     prefixes.iter().any(|prefix| phone.starts_with(prefix.as_str()))
@@ -163,6 +173,7 @@ pub fn hand_over(
         unit_id: grant.unit_id,
         valid_from: from,
         valid_to: grant.valid_to,
+        post: grant.post.clone(),
     };
     Ok((ended, given))
 }
@@ -218,6 +229,7 @@ mod tests {
             valid_from: day("2026-11-01"),
             valid_to: Some(day("2026-12-31")),
             ended_at: None,
+            post: None,
         };
         let at = |grant: &GrantView, from: &str| hand_over(grant, day(from), now, today);
         let (ended, given) = at(&grant, "2026-12-10").unwrap();

@@ -2,7 +2,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::queries::WorkerRow;
-use super::rules::{is_phone, mask_phone};
+use super::rules::{is_phone, is_post, mask_phone};
 use crate::access::Role;
 use crate::platform::ids::{GrantId, UnitId, WorkerId};
 use crate::platform::page::Paging;
@@ -163,10 +163,22 @@ pub struct NewGrant {
     #[serde(default)]
     #[schema(example = json!(null))]
     pub valid_to: Option<NaiveDate>,
+    /// The office that goes with it (`president`, `secretary`): small letters, digits and `_`, at most 40. Left out: the
+    /// role itself is the post.
+    #[serde(default)]
+    #[schema(example = json!(null), max_length = 40)]
+    pub post: Option<String>,
 }
 
 impl Validate for NewGrant {
     fn validate(&self, errors: &mut FieldErrors) {
+        if self.post.as_deref().is_some_and(|post| !is_post(post)) {
+            errors.add(
+                "/post",
+                "bad_post",
+                "must be small letters, digits and _, at most 40, a letter first",
+            );
+        }
         errors.day("/valid_from", self.valid_from);
         if let Some(valid_to) = self.valid_to {
             errors.day("/valid_to", valid_to);
@@ -220,6 +232,10 @@ pub struct GrantView {
     /// When it was taken away; it then holds no more, whatever its days.
     #[schema(example = json!(null))]
     pub ended_at: Option<DateTime<Utc>>,
+    /// The office that goes with it; null: the role itself is the post.
+    #[serde(default)]
+    #[schema(example = json!(null))]
+    pub post: Option<String>,
 }
 
 /// A worker.
