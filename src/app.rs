@@ -32,8 +32,8 @@ use crate::platform::data_keys::DataKeys;
 use crate::platform::db::Db;
 use crate::platform::error::{ApiError, Code};
 use crate::platform::limits::Limits;
-use crate::platform::migrations;
 use crate::platform::telemetry::Metrics;
+use crate::platform::wall::COMMAND;
 
 mod contract;
 pub mod edge;
@@ -272,13 +272,12 @@ pub struct Running {
     pub recounter: Recounter,
 }
 
-/// Migrates, seals what is not sealed yet, starts the background tasks and serves on a listener.
+/// Seals what is not sealed yet, starts the background tasks and serves on a listener. The database is migrated.
 ///
 /// # Errors
-/// If the database cannot be migrated or the listener not used.
+/// If the listener cannot be used.
 pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiError> {
-    migrations::run(state.db.url()).await?;
-    privacy::seal_waiting(&state.db, &state.clock).await?;
+    privacy::seal_waiting(&state.db.as_program(&COMMAND), &state.clock).await?;
     // A server that could not seal what it records says so before it records anything.
     state
         .seals

@@ -25,6 +25,7 @@ use crate::platform::db::Db;
 use crate::platform::error::{ApiError, Code};
 use crate::platform::ids::{SessionId, UnitId, WorkerId};
 use crate::platform::limits::{Allowances, Key, Limits};
+use crate::platform::wall;
 
 /// For how long what was read is believed without hearing that nothing changed. With the watch at work that is heard
 /// every second; without it, sessions are read again this often. Either way it bounds how late a revocation is felt.
@@ -66,7 +67,7 @@ impl Access {
     #[must_use]
     pub fn new(db: Db, clock: Clock, keys: Arc<KeyRing>) -> Self {
         Self {
-            db,
+            db: db.as_program(&wall::ACCESS),
             clock,
             keys,
             verified: Arc::new(Cache::new(REMEMBERED)),
@@ -317,6 +318,19 @@ impl Caller {
         }
     }
 
+    /// What the second wall lets his request see: his own, and what lies under the units of his grants.
+    #[must_use]
+    pub fn wall(&self) -> wall::Scope {
+        let mut roots: Vec<UnitId> = self.grants().map(|grant| grant.unit_id).collect();
+        roots.sort_unstable();
+        roots.dedup();
+        wall::Scope {
+            worker_id: self.actor.worker_id,
+            roots,
+            today: self.today,
+        }
+    }
+
     /// Whether it is another program, not a person.
     #[must_use]
     pub const fn is_service(&self) -> bool {
@@ -422,6 +436,7 @@ fn caller_of(
         let access = access.ok_or_else(|| ApiError::internal("the application has no Access"))?;
         let limits = limits.ok_or_else(|| ApiError::internal("the application has no Limits"))?;
         let caller = access.recognise(&token?, accepted).await?;
+        wall::note(caller.wall());
         let mut noted = Allowances::default();
         let taken = limits.take(&caller.buckets(), &mut noted);
         request.extensions_mut().insert(noted);

@@ -416,8 +416,9 @@ struct DatedRow {
 }
 
 /// Asks for many at once, in one statement: for the recorder, which serves many callers together, and for uploads by
-/// workers who have moved since. Read in the write's own transaction. The answers are in the order of the questions;
-/// `None` where the booth does not exist or was never his.
+/// workers who have moved since. Read in the write's own transaction, for which the second wall then lets the booths
+/// through for which leave is given. The answers are in the order of the questions; `None` where the booth does not
+/// exist or was never his.
 ///
 /// # Errors
 /// What the database says.
@@ -427,7 +428,8 @@ pub async fn permits_on_days<A: Action>(
     today: NaiveDate,
 ) -> QueryResult<Vec<Option<DatedPermit<A>>>> {
     let rows: Vec<DatedRow> = statement(
-        "SELECT a.n, u.state_id, u.level, l.unit_ids, u.lat, u.lon,
+        "WITH answer AS MATERIALIZED (
+         SELECT a.n, a.booth_id, u.state_id, u.level, l.unit_ids, u.lat, u.lon,
                 coalesce(g.held_on_day, false) AS held_on_day, coalesce(g.holds_today, false) AS holds_today
          FROM unnest($1::int[], $2::int[], $3::date[], $4::timestamptz[], $5::bool[]) WITH ORDINALITY
                   AS a (worker_id, booth_id, day, at, strong, n)
@@ -443,7 +445,12 @@ pub async fn permits_on_days<A: Action>(
                             AND (g.valid_to IS NULL OR g.valid_to >= $9) AND g.ended_at IS NULL) AS holds_today
              FROM grants g WHERE g.worker_id = a.worker_id AND g.role = ANY ($10)
                              AND (a.strong OR g.role = ANY ($11))
-         ) g ON true",
+         ) g ON true
+         ), opened AS MATERIALIZED (
+             SELECT set_config('sampark.booths', (
+                 SELECT array_agg(DISTINCT booth_id)::text FROM answer WHERE held_on_day OR holds_today), true) AS booths
+         )
+         SELECT n, state_id, level, unit_ids, lat, lon, held_on_day, holds_today FROM answer, opened",
     )
     .bind::<Array<Nullable<Integer>>, _>(asks.iter().map(|ask| ask.actor.worker_id).collect::<Vec<_>>())
     .bind::<Array<Integer>, _>(asks.iter().map(|ask| ask.booth_id).collect::<Vec<_>>())

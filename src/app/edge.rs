@@ -16,6 +16,7 @@ use crate::platform::config::Config;
 use crate::platform::error::{ApiError, Code, REQUEST_ID};
 use crate::platform::limits::{Allowances, Key, Limits};
 use crate::platform::telemetry::Metrics;
+use crate::platform::wall;
 
 /// The longest path with its query, in bytes.
 const MAX_URI: usize = 8 * 1024;
@@ -75,7 +76,8 @@ pub async fn observe(
     let method = request.method().clone();
     let secure = is_secure(&request, &config);
     let echoed = HeaderValue::from_str(&request_id).unwrap_or(HeaderValue::from_static("-"));
-    let mut response = REQUEST_ID.scope(request_id.clone(), next.call(request)).await?;
+    let answering = wall::around(next.call(request));
+    let mut response = REQUEST_ID.scope(request_id.clone(), answering).await?;
     let route = response
         .request()
         .match_pattern()

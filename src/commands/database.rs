@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use sampark::platform::config::Config;
 use sampark::platform::embedded_postgres::{EmbeddedPostgres, Options};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::Failure;
 
 /// The database named by `DATABASE_URL`, the private one of a server that runs, or one's own.
 pub struct Database {
+    /// For the server's role.
     pub url: String,
+    /// For the owner of the tables, who migrates.
+    pub owner_url: String,
     private: Option<EmbeddedPostgres>,
     /// Tells other commands where it is while this program runs.
     note: Option<PathBuf>,
@@ -23,7 +26,7 @@ impl Database {
     /// For a server: its own private database is noted for other commands.
     pub async fn open(config: &Config) -> Result<Self, Failure> {
         if let Some(url) = &config.database_url {
-            return Ok(Self::given(url.expose_secret().to_owned()));
+            return Ok(Self::given(url, config.owner_database_url.as_ref()));
         }
         let mut database = Self::start(config).await?;
         let note = note_of(config);
@@ -33,7 +36,7 @@ impl Database {
             .create_new(true)
             .mode(0o600)
             .open(&note)?;
-        file.write_all(database.url.as_bytes())?;
+        file.write_all(database.owner_url.as_bytes())?;
         database.note = Some(note);
         Ok(database)
     }
@@ -41,19 +44,20 @@ impl Database {
     /// For a command that may run beside a server.
     pub async fn share(config: &Config) -> Result<Self, Failure> {
         if let Some(url) = &config.database_url {
-            return Ok(Self::given(url.expose_secret().to_owned()));
+            return Ok(Self::given(url, config.owner_database_url.as_ref()));
         }
         if let Ok(url) = std::fs::read_to_string(note_of(config))
             && answers(&url).await
         {
-            return Ok(Self::given(url));
+            return Ok(Self::given(&url.into(), None));
         }
         Self::start(config).await
     }
 
-    const fn given(url: String) -> Self {
+    fn given(url: &SecretString, owner: Option<&SecretString>) -> Self {
         Self {
-            url,
+            url: url.expose_secret().to_owned(),
+            owner_url: owner.unwrap_or(url).expose_secret().to_owned(),
             private: None,
             note: None,
         }
@@ -66,11 +70,13 @@ impl Database {
             path: config.path.clone(),
             durable: true,
             remove_on_exit: false,
-            settings: Vec::new(),
+            // The inboxes are emptied several times a second, and only autovacuum clears up after that.
+            settings: vec![("autovacuum_naptime".to_owned(), "5s".to_owned())],
         })
         .await?;
         Ok(Self {
-            url: private.url("sampark"),
+            url: private.server_url("sampark"),
+            owner_url: private.url("sampark"),
             private: Some(private),
             note: None,
         })

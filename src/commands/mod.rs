@@ -16,6 +16,7 @@ use sampark::platform::clock::Clock;
 use sampark::platform::config::Config;
 use sampark::platform::data_keys::DataKeys;
 use sampark::platform::db::Db;
+use sampark::platform::wall::COMMAND;
 use sampark::platform::{migrations, telemetry};
 
 use crate::{Command, Import};
@@ -43,9 +44,9 @@ pub async fn run(command: Command) -> Result<(), Failure> {
 /// Commands that need the database for a moment: the one of a server that runs, or their own.
 async fn with_database(config: Config, command: Command) -> Result<(), Failure> {
     let database = Database::share(&config).await?;
-    let migrated = migrations::run(&database.url).await?;
+    let migrated = migrations::run(&database.owner_url).await?;
     let clock = Clock::system(config.time_zone);
-    let db = Db::new(&database.url, 2, DataKeys::open(&config)?)?;
+    let db = Db::new(&database.owner_url, 2, DataKeys::open(&config)?)?.as_program(&COMMAND);
     privacy::seal_waiting(&db, &clock).await?;
     let done = match command {
         Command::Migrate => {

@@ -9,7 +9,7 @@ use sampark::demo;
 use sampark::platform::clock::Clock;
 use sampark::platform::config::Config;
 use sampark::platform::data_keys::DataKeys;
-use sampark::platform::migrations;
+use sampark::platform::{migrations, wall};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::database::Database;
@@ -19,7 +19,7 @@ use super::{Failure, say};
 pub async fn serve(config: Config) -> Result<(), Failure> {
     let listener = TcpListener::bind(config.listen)?;
     let database = Database::open(&config).await?;
-    let served = serve_on(config, &database.url, listener, None).await;
+    let served = serve_on(config, &database, listener, None).await;
     database.close().await?;
     served
 }
@@ -29,12 +29,12 @@ pub async fn demo(config: Config) -> Result<(), Failure> {
     let listener = TcpListener::bind(config.listen)?;
     let database = Database::open(&config).await?;
     let served = async {
-        migrations::run(&database.url).await?;
+        migrations::ensure(&database.owner_url).await?;
         let clock = Clock::system(config.time_zone);
         let keys = DataKeys::open(&config)?;
-        let made = demo::make(&database.url, &clock, &keys).await?;
+        let made = demo::make(&database.owner_url, &clock, &keys).await?;
         let text = demo::introduction(&made, listener.local_addr()?, &config);
-        serve_on(config, &database.url, listener, Some(text)).await
+        serve_on(config, &database, listener, Some(text)).await
     };
     let served = served.await;
     database.close().await?;
@@ -43,7 +43,7 @@ pub async fn demo(config: Config) -> Result<(), Failure> {
 
 async fn serve_on(
     config: Config,
-    url: &str,
+    database: &Database,
     listener: TcpListener,
     greeting: Option<String>,
 ) -> Result<(), Failure> {
@@ -51,7 +51,14 @@ async fn serve_on(
     let keys = KeyRing::open(&config)?;
     let address = listener.local_addr()?;
     let data_keys = DataKeys::open(&config)?;
-    let state = State::new(config, url, clock, keys, data_keys)?;
+    migrations::ensure(&database.owner_url).await?;
+    let state = State::new(config, &database.url, clock, keys, data_keys)?;
+    if !wall::is_closed(&state.db).await? {
+        tracing::warn!(
+            "DATABASE_URL is not a login of the role sampark_server alone: the second wall stands, but whoever could run SQL \
+             of his own through this server could step over it; see docs/operating.md"
+        );
+    }
     let running = app::start(&state, listener).await?;
     let scheme = if state.config.tls.is_some() {
         "https"

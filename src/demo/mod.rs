@@ -29,6 +29,7 @@ use crate::platform::db::{Db, Tx};
 use crate::platform::error::{ApiError, Code};
 use crate::platform::ids::{CampaignId, UnitId, WorkerId};
 use crate::platform::statement::statement;
+use crate::platform::wall::COMMAND;
 
 /// Makes the same state every time.
 const SEED: u64 = 2026;
@@ -65,7 +66,7 @@ pub struct Made {
 /// # Errors
 /// If the database cannot be written, or holds something else.
 pub async fn make(url: &str, clock: &Clock, keys: &DataKeys) -> Result<Made, ApiError> {
-    let db = Db::new(url, 4, keys.clone())?;
+    let db = Db::new(url, 4, keys.clone())?.as_program(&COMMAND);
     let units: CountRow = count(&db, "SELECT count(*)::int AS n FROM units").await?;
     if units.n == 0 {
         let mut random = StdRng::seed_from_u64(SEED);

@@ -22,6 +22,7 @@ use crate::platform::error::ApiError;
 use crate::platform::ids::UnitId;
 use crate::platform::statement::statement;
 use crate::platform::telemetry::Metrics;
+use crate::platform::wall::POSTER;
 use crate::{counter_columns, counter_sums};
 
 /// How long entries gather before they are posted.
@@ -32,8 +33,6 @@ pub const SWEEP: Duration = Duration::from_secs(2);
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
 /// Entries and tallies taken in one transaction at most, so that a long backlog is posted in bounded steps.
 const STEP: i64 = 20_000;
-/// Dead rows after which the inboxes are vacuumed: they have no index, so this is quick, and it keeps them small.
-const VACUUM_AFTER: i64 = 5_000;
 /// Class of the advisory locks under which a state is posted.
 pub const POSTER_LOCK: i32 = 0x5341_0001;
 
@@ -140,7 +139,7 @@ impl Poster {
     pub fn start(db: &Db, clock: &Clock, metrics: &Metrics, seals: &SealKeys) -> Self {
         let (stop, stopped) = oneshot::channel();
         let desk = Desk {
-            db: db.clone(),
+            db: db.as_program(&POSTER),
             clock: clock.clone(),
             metrics: metrics.clone(),
             seals: seals.clone(),
@@ -183,7 +182,6 @@ async fn run(desk: Desk, mut stopped: oneshot::Receiver<()>) {
         db, clock, metrics, ..
     } = &desk;
     let mut backoff = INTERVAL;
-    let mut dead = 0;
     loop {
         let (pause, wakeable) = match post_all(db).await {
             Ok(posted) => {
@@ -191,16 +189,6 @@ async fn run(desk: Desk, mut stopped: oneshot::Receiver<()>) {
                 backoff = INTERVAL;
                 metrics.posted_at.set(clock.now().timestamp());
                 metrics.unposted.set(0);
-                dead += posted;
-                if dead >= VACUUM_AFTER {
-                    dead = 0;
-                    if let Err(error) = db
-                        .run_outside_transaction("VACUUM journal_inbox, tally_inbox")
-                        .await
-                    {
-                        tracing::warn!(%error, "the inboxes could not be vacuumed");
-                    }
-                }
                 if posted > 0 {
                     (INTERVAL, false)
                 } else {

@@ -100,7 +100,7 @@ impl Db {
         key: Option<IdempotencyKey>,
         work: impl AsyncFn(&mut Tx) -> Result<(Reply, Record), ApiError> + 'static,
     ) -> Result<Reply, ApiError> {
-        let (db, actor) = (self.clone(), *actor);
+        let (db, actor) = (self.for_caller(), *actor);
         let request_id = crate::platform::error::REQUEST_ID
             .try_with(Clone::clone)
             .unwrap_or_default();
@@ -125,7 +125,7 @@ impl Db {
         actor: &Actor,
         work: impl AsyncFn(&mut Tx) -> Result<(T, Record), ApiError> + 'static,
     ) -> Result<T, ApiError> {
-        let db = self.clone();
+        let db = self.for_caller();
         let actor = *actor;
         let request_id = crate::platform::error::REQUEST_ID
             .try_with(Clone::clone)

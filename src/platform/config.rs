@@ -26,7 +26,12 @@ pub const VARIABLES: &[Variable] = &[
     Variable {
         name: "DATABASE_URL",
         default: "the private PostgreSQL",
-        about: "`postgres://user:password@host:port/database`",
+        about: "`postgres://user:password@host:port/database`; for a server best a login `sampark_server`, see docs/operating.md",
+    },
+    Variable {
+        name: "SAMPARK_OWNER_DATABASE_URL",
+        default: "`DATABASE_URL`",
+        about: "the same for the owner of the tables: migrations and commands",
     },
     Variable {
         name: "SAMPARK_LISTEN",
@@ -205,6 +210,8 @@ pub enum LogFormat {
 pub struct Config {
     /// `None`: run the private PostgreSQL.
     pub database_url: Option<SecretString>,
+    /// Of the tables' owner, if `database_url` is the server's alone.
+    pub owner_database_url: Option<SecretString>,
     pub listen: SocketAddr,
     pub data_dir: PathBuf,
     /// Empty: those of the data directory.
@@ -296,6 +303,7 @@ impl Config {
         };
         Ok(Self {
             database_url: get("DATABASE_URL").map(SecretString::from),
+            owner_database_url: get("SAMPARK_OWNER_DATABASE_URL").map(SecretString::from),
             listen: parse(
                 "SAMPARK_LISTEN",
                 get("SAMPARK_LISTEN").unwrap_or("127.0.0.1:8080"),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool::managed::Timeouts;
-use diesel::ConnectionError;
+use diesel::{ConnectionError, QueryResult};
 use diesel_async::pooled_connection::deadpool::{Object, Pool, PoolError};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use diesel_async::{AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnection, TransactionManager};
@@ -19,6 +19,7 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use super::data_keys::DataKeys;
 use super::error::{ApiError, Code, Transient};
+use super::wall::{self, Program, Scope};
 
 /// A connection inside a transaction. Queries take it first; they cannot open a transaction of their own.
 pub type Tx = AsyncPgConnection;
@@ -27,12 +28,13 @@ pub type Tx = AsyncPgConnection;
 const POOL_WAIT: Duration = Duration::from_millis(500);
 /// How long a connection may take to be made.
 const CONNECT_WAIT: Duration = Duration::from_secs(2);
-/// What every connection is set to: no wait is without a bound.
-const SESSION: &str = "SET statement_timeout = '2s'; SET lock_timeout = '1s'; \
+/// What every connection is set to: no wait is without a bound, and whoever logged in, it is the server's role that works,
+/// which owns nothing (see `wall`).
+const SESSION: &str = "SET ROLE sampark_server; SET statement_timeout = '2s'; SET lock_timeout = '1s'; \
     SET idle_in_transaction_session_timeout = '5s'; SET timezone = 'UTC'; SET jit = off";
 
 /// The same where files are copied in, which takes as long as they do.
-const STAGING_SESSION: &str = "SET statement_timeout = '3600s'; SET lock_timeout = '1s'; \
+const STAGING_SESSION: &str = "SET ROLE sampark_server; SET statement_timeout = '3600s'; SET lock_timeout = '1s'; \
     SET idle_in_transaction_session_timeout = '60s'; SET timezone = 'UTC'; SET jit = off";
 
 /// The database. Cheap to clone.
@@ -44,6 +46,22 @@ pub struct Db {
     posted: watch::Sender<u64>,
     url: Arc<str>,
     keys: DataKeys,
+    standing: Standing,
+}
+
+/// In whose name transactions are begun: what the second wall lets them see.
+#[derive(Clone, Debug)]
+struct Standing {
+    caller: CallerOf,
+    program: Option<&'static Program>,
+}
+
+#[derive(Clone, Debug)]
+enum CallerOf {
+    /// That of the request at hand, when the transaction begins.
+    Request,
+    /// This one.
+    Fixed(Option<Arc<Scope>>),
 }
 
 impl std::fmt::Debug for Db {
@@ -160,7 +178,71 @@ impl Db {
             posted: watch::Sender::new(0),
             url: url.into(),
             keys,
+            standing: Standing {
+                caller: CallerOf::Request,
+                program: None,
+            },
         })
+    }
+
+    /// The same database for a task of the program itself, whoever's request it may be done for.
+    #[must_use]
+    pub fn as_program(&self, program: &'static Program) -> Self {
+        let standing = Standing {
+            caller: CallerOf::Fixed(None),
+            program: Some(program),
+        };
+        Self {
+            standing,
+            ..self.clone()
+        }
+    }
+
+    /// The same for the caller at hand, who sees beside his own what a task of the program reads: for what is compared or
+    /// counted for him, and not shown.
+    #[must_use]
+    pub fn reaching(&self, program: &'static Program) -> Self {
+        let mut db = self.clone();
+        db.standing.program = Some(program);
+        db
+    }
+
+    /// The same for the caller at hand even where the request is no longer at hand: in a task of its own, in a stream.
+    #[must_use]
+    pub fn for_caller(&self) -> Self {
+        let mut db = self.clone();
+        db.standing.caller = CallerOf::Fixed(self.caller());
+        db
+    }
+
+    /// The same for a caller by name, whose scope may change while he is served: a stream asks for it at each look.
+    #[must_use]
+    pub fn within(&self, scope: Scope) -> Self {
+        let mut db = self.clone();
+        db.standing.caller = CallerOf::Fixed(Some(Arc::new(scope)));
+        db
+    }
+
+    fn caller(&self) -> Option<Arc<Scope>> {
+        match &self.standing.caller {
+            CallerOf::Request => wall::noted(),
+            CallerOf::Fixed(scope) => scope.clone(),
+        }
+    }
+
+    /// Begins on a connection, with the scope laid down.
+    async fn begin_on(&self, conn: &mut AsyncPgConnection, mode: Mode) -> QueryResult<()> {
+        match self.standing.program {
+            None => AnsiTransactionManager::begin_transaction_sql(conn, mode.begin()).await?,
+            Some(program) => {
+                let begin = [mode.begin(), program.enter].concat();
+                AnsiTransactionManager::begin_transaction_sql(conn, &begin).await?;
+            }
+        }
+        match self.caller() {
+            Some(scope) => wall::lay(conn, &scope).await,
+            None => Ok(()),
+        }
     }
 
     /// The runtime on which connections live, for background tasks that use them much.
@@ -239,7 +321,7 @@ impl Db {
         let mut tries = self.pool.status().max_size.saturating_add(1);
         loop {
             let mut conn = self.pool.get().await.map_err(pool_error)?;
-            match AnsiTransactionManager::begin_transaction_sql(&mut *conn, mode.begin()).await {
+            match self.begin_on(&mut conn, mode).await {
                 Ok(()) => {
                     return Ok(Transaction {
                         conn: Some(Conn::Pooled(conn)),
@@ -284,22 +366,9 @@ impl Db {
         let mut conn = AsyncPgConnection::try_from(client)
             .await
             .map_err(|error| ApiError::unavailable("the database cannot be reached", error))?;
-        AnsiTransactionManager::begin_transaction_sql(&mut conn, mode.begin()).await?;
+        self.begin_on(&mut conn, mode).await?;
         let conn = Some(Conn::Own(conn));
         Ok((staged, Transaction { conn }))
-    }
-
-    /// Runs `work` on a connection outside any transaction, for what cannot run inside one (VACUUM).
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn run_outside_transaction(&self, sql: &str) -> Result<(), ApiError> {
-        let mut conn = self.pool.get().await.map_err(pool_error)?;
-        let done = conn.batch_execute(sql).await;
-        if done.is_err() {
-            drop(Object::take(conn));
-        }
-        Ok(done?)
     }
 
     /// Tells whoever waits that something was committed.

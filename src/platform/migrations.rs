@@ -4,6 +4,7 @@ use diesel_async::{AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, Si
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::error::ApiError;
+use super::wall;
 
 /// The migrations of this version of the program.
 pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
@@ -31,6 +32,52 @@ pub async fn run(url: &str) -> Result<Migrated, ApiError> {
         })
     })
     .await
+}
+
+/// The same at the start of a server, which may have been given the server's login alone: then it asks whether somebody
+/// else has applied them.
+///
+/// # Errors
+/// As [`run`]; or if one is missing and this login may not apply it.
+pub async fn ensure(url: &str) -> Result<(), ApiError> {
+    if may_migrate(url).await? {
+        return run(url).await.map(|_| ());
+    }
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
+        .await
+        .map_err(|error| ApiError::unavailable("the database cannot be reached", error))?;
+    let connection = tokio::spawn(connection);
+    let newest = newest();
+    let applied = client
+        .query_opt(
+            "SELECT 1 FROM __diesel_schema_migrations WHERE version = $1",
+            &[&newest],
+        )
+        .await;
+    drop(client);
+    let _ = connection.await;
+    match applied {
+        Ok(Some(_)) => Ok(()),
+        _ => Err(ApiError::internal(format!(
+            "the database lacks migration {newest} and this login may not apply it: run `sampark migrate` with \
+             SAMPARK_OWNER_DATABASE_URL"
+        ))),
+    }
+}
+
+async fn may_migrate(url: &str) -> Result<bool, ApiError> {
+    let unreachable =
+        |error: tokio_postgres::Error| ApiError::unavailable("the database cannot be reached", error);
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
+        .await
+        .map_err(unreachable)?;
+    let connection = tokio::spawn(connection);
+    let asked = client
+        .query_one("SELECT has_schema_privilege('public', 'CREATE')", &[])
+        .await;
+    drop(client);
+    let _ = connection.await;
+    Ok(asked.map_err(unreachable)?.get(0))
 }
 
 /// Takes every migration back; for tests.
@@ -78,6 +125,7 @@ async fn on_own_thread<T: Send + 'static>(
             let mut conn = AsyncPgConnection::establish(&url)
                 .await
                 .map_err(|error| ApiError::unavailable("the database cannot be reached", error))?;
+            conn.batch_execute(wall::MIGRATION).await?;
             conn.batch_execute(LOCK).await?;
             tokio::task::block_in_place(|| work(&mut AsyncMigrationHarness::new(conn)))
         })

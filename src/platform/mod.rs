@@ -25,3 +25,4 @@ pub mod stored;
 pub mod telemetry;
 pub mod upload;
 pub mod validate;
+pub mod wall;

@@ -1,6 +1,7 @@
 use sampark::access::Role;
 use sampark::features::households::find_booths;
 use sampark::platform::ids::{HouseholdId, UnitId};
+use sampark::platform::wall::COMMAND;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -165,6 +166,7 @@ async fn a_household_stays_in_its_booth_and_a_taken_id_tells_nothing() {
     let booths = app
         .state
         .db
+        .as_program(&COMMAND)
         .read(async |tx| Ok(find_booths(tx, &[(s1, id), (s2, id), (s2, HouseholdId(mine))]).await?))
         .await
         .unwrap();

@@ -55,4 +55,5 @@ mod totals;
 mod units;
 mod visits;
 mod webhooks;
+mod wall;
 mod workers;

@@ -88,7 +88,8 @@ impl Reading {
     /// 403 or 404 if he may not follow here any more, 410 if the journal no longer goes on from his cursor.
     pub async fn look(&mut self, caller: &Caller) -> Result<Found, ApiError> {
         let (under, limit, cursor) = (self.under, self.limit, &self.cursor);
-        let db = &self.db;
+        // A stream outlives its request, and its caller's grants may change meanwhile.
+        let db = self.db.within(caller.wall());
         let (entries, items) = db
             .read(async |tx| {
                 let scope: Scope<FeedRead> = scope_within(tx, caller, under).await?;

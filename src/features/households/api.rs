@@ -105,10 +105,11 @@ pub async fn put_household(
                 (StatusCode::CREATED, HouseholdView::from(row), true)
             }
             None => {
+                // What the second wall hides lies outside all grants of his.
                 let stored = lock_household(tx, &permit, id)
                     .await?
                     .map(HouseholdView::from)
-                    .ok_or_else(|| ApiError::unavailable("the household was changed just now", "gone"))?;
+                    .ok_or_else(taken_elsewhere)?;
                 check_booth(tx, &caller, &stored, sent.booth_id).await?;
                 check_version(if_match.as_ref(), stored.version)?;
                 if is_same(&stored, &sent) {
@@ -160,17 +161,21 @@ async fn check_booth(
     if stored.booth_id == booth_id {
         return Ok(());
     }
-    let conflict = |detail: String| ApiError::new(Code::Conflict, detail);
     match permit::<HouseholdRead>(tx, caller, stored.booth_id).await {
-        Ok(_) => Err(conflict(format!(
-            "this household belongs to booth {} for ever; use a new id for another booth",
-            stored.booth_id
-        ))),
-        Err(hidden) if hidden.code().status() < 500 => {
-            Err(conflict("this id cannot be used; make another one".to_owned()))
+        Ok(_) => {
+            let detail = format!(
+                "this household belongs to booth {} for ever; use a new id for another booth",
+                stored.booth_id
+            );
+            Err(ApiError::new(Code::Conflict, detail))
         }
+        Err(hidden) if hidden.code().status() < 500 => Err(taken_elsewhere()),
         Err(fault) => Err(fault),
     }
+}
+
+fn taken_elsewhere() -> ApiError {
+    ApiError::new(Code::Conflict, "this id cannot be used; make another one")
 }
 
 /// Whether one of the caller's grants that let him read here brings him to the doors.

@@ -18,6 +18,7 @@ use crate::platform::error::{ApiError, Code, Problem};
 use crate::platform::ids::{DeviceId, SessionId, WorkerId};
 use crate::platform::reply::Reply;
 use crate::platform::telemetry::Metrics;
+use crate::platform::wall::SIGN_IN;
 
 pub mod codes;
 pub mod help;
@@ -49,6 +50,7 @@ pub async fn issue_token(
     metrics: web::Data<Metrics>,
 ) -> Result<Reply, ApiError> {
     let even = tokio::time::sleep(rules::EVEN_TIME);
+    let db = db.as_program(&SIGN_IN);
     let request = body.value;
     let now = clock.now();
     let begun = match request.grant_type.as_str() {

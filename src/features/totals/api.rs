@@ -18,6 +18,7 @@ use crate::platform::ids::UnitId;
 use crate::platform::page::{Page, Paging};
 use crate::platform::reply::Reply;
 use crate::platform::validate::{FieldErrors, Validate};
+use crate::platform::wall::RECOUNT;
 
 const CHILDREN: &str = "totals_children";
 
@@ -174,7 +175,9 @@ pub async fn check_totals(
         from: query.from,
         to: query.to,
     };
+    // A unit's figures count what its booths did while they were its own, wherever they lie by now.
     let view = db
+        .reaching(&RECOUNT)
         .read_long(async |tx| {
             let permit = permit::<TotalsCheck>(tx, &caller, *id).await?;
             let unit = queries::find_unit(tx, &permit).await?;

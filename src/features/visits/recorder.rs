@@ -27,6 +27,7 @@ use crate::platform::clock::Clock;
 use crate::platform::db::{Db, Mode, Tx};
 use crate::platform::error::{ApiError, Code, Transient};
 use crate::platform::ids::{CampaignId, UnitId};
+use crate::platform::wall::RECORDER;
 
 use doubts::{Background, hold, raise_again};
 use group::{Item, Prospect, add_visits, doorsteps, entries, insert, judge, permits, settle};
@@ -84,7 +85,7 @@ impl Recorder {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let waiting = Arc::new(tokio::sync::Mutex::new(waiting));
         let desk = Arc::new(Desk {
-            db: db.clone(),
+            db: db.as_program(&RECORDER),
             clock: clock.clone(),
             booths: Cache::new(BOOTHS),
             campaigns: Mutex::new(HashMap::new()),

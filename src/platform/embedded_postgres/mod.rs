@@ -35,6 +35,8 @@ const START_WAIT: Duration = Duration::from_secs(120);
 const STOP_WAIT: Duration = Duration::from_secs(10);
 /// The superuser of the private server.
 const USER: &str = "sampark";
+/// The role as which the program serves: it owns nothing, so that the policies of the tables hold for it.
+const SERVER: &str = "sampark_server";
 /// The database that is there from the start.
 const DATABASE: &str = "sampark";
 
@@ -90,6 +92,7 @@ fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> PostgresError {
 pub struct EmbeddedPostgres {
     port: u16,
     password: String,
+    server_password: String,
     pid: watch::Receiver<u32>,
     stop: Option<oneshot::Sender<()>>,
     supervisor: JoinHandle<()>,
@@ -139,7 +142,8 @@ impl EmbeddedPostgres {
         };
         let watcher = watch_over(&place, options.remove_on_exit)?;
         let child = launch.run(&password).await?;
-        create_database(launch.port, &password).await?;
+        let server_password = new_password();
+        create_database(launch.port, &password, &server_password).await?;
         let (pid_is, pid) = watch::channel(child.id().unwrap_or_default());
         let (stop, stopped) = oneshot::channel();
         let port = launch.port;
@@ -147,6 +151,7 @@ impl EmbeddedPostgres {
         Ok(Self {
             port,
             password,
+            server_password,
             pid,
             stop: Some(stop),
             supervisor,
@@ -161,6 +166,15 @@ impl EmbeddedPostgres {
         format!(
             "postgres://{USER}:{}@127.0.0.1:{}/{database}",
             self.password, self.port
+        )
+    }
+
+    /// The same for the role as which the program serves.
+    #[must_use]
+    pub fn server_url(&self, database: &str) -> String {
+        format!(
+            "postgres://{SERVER}:{}@127.0.0.1:{}/{database}",
+            self.server_password, self.port
         )
     }
 
@@ -191,8 +205,7 @@ fn password(place: &Place, made: bool) -> Result<String, PostgresError> {
     if made {
         return std::fs::read_to_string(&path).map_err(io(format!("{} cannot be read", path.display())));
     }
-    let bytes: [u8; 16] = rand::rng().random();
-    let password: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let password = new_password();
     let mut file = std::fs::OpenOptions::new()
         .write(true)
         .create(true)
@@ -204,6 +217,11 @@ fn password(place: &Place, made: bool) -> Result<String, PostgresError> {
         .map_err(io(format!("{} cannot be written", path.display())))?;
     place.give(&path)?;
     Ok(password)
+}
+
+fn new_password() -> String {
+    let bytes: [u8; 16] = rand::rng().random();
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A free port below those that outgoing connections are given, so that it is still free after a restart.
@@ -451,7 +469,8 @@ impl Launch {
     }
 }
 
-async fn create_database(port: u16, password: &str) -> Result<(), PostgresError> {
+/// Makes the database and the server's role if they are missing. That role's password is good for this start alone.
+async fn create_database(port: u16, password: &str, server_password: &str) -> Result<(), PostgresError> {
     let failed = |error: tokio_postgres::Error| PostgresError::Failed {
         what: "creating the database".to_owned(),
         detail: error.to_string(),
@@ -469,6 +488,16 @@ async fn create_database(port: u16, password: &str) -> Result<(), PostgresError>
             .await
             .map_err(failed)?;
     }
+    let known = client
+        .query("SELECT 1 FROM pg_roles WHERE rolname = $1", &[&SERVER])
+        .await
+        .map_err(failed)?;
+    if known.is_empty() {
+        let role = format!("CREATE ROLE {SERVER} NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS NOINHERIT");
+        client.batch_execute(&role).await.map_err(failed)?;
+    }
+    let login = format!("ALTER ROLE {SERVER} LOGIN PASSWORD '{server_password}'");
+    client.batch_execute(&login).await.map_err(failed)?;
     drop(client);
     let _ = connection.await;
     Ok(())

@@ -16,12 +16,15 @@ struct Server {
     admin: String,
     template: String,
     /// Held so that it runs until the process ends.
-    _private: Option<EmbeddedPostgres>,
+    private: Option<EmbeddedPostgres>,
 }
 
 /// A database that is dropped with the test.
 pub struct TestDatabase {
+    /// For who owns everything.
     pub url: String,
+    /// For the server: a login that owns nothing, where the server is ours to make one.
+    pub server_url: String,
     name: String,
     admin: String,
     scratch: PathBuf,
@@ -40,6 +43,7 @@ impl TestDatabase {
         std::fs::create_dir_all(&scratch).unwrap();
         Self {
             url: with_database(&server.admin, &name),
+            server_url: server.server_url(&name),
             name,
             admin: server.admin.clone(),
             scratch,
@@ -55,6 +59,7 @@ impl TestDatabase {
         std::fs::create_dir_all(&scratch).unwrap();
         Self {
             url: with_database(&server.admin, &name),
+            server_url: server.server_url(&name),
             name,
             admin: server.admin.clone(),
             scratch,
@@ -92,6 +97,13 @@ impl Drop for TestDatabase {
 }
 
 impl Server {
+    fn server_url(&self, database: &str) -> String {
+        match &self.private {
+            Some(private) => private.server_url(database),
+            None => with_database(&self.admin, database),
+        }
+    }
+
     async fn start() -> Self {
         #[expect(
             clippy::disallowed_methods,
@@ -133,7 +145,7 @@ impl Server {
         Self {
             admin,
             template,
-            _private: private,
+            private,
         }
     }
 }

@@ -107,7 +107,7 @@ impl TestApp {
             Some(file) => DataKeys::load(file).unwrap(),
             None => data_keys(),
         };
-        let state = State::new(config, &database.url, clock.clone(), keys, data_keys).unwrap();
+        let state = State::new(config, &database.server_url, clock.clone(), keys, data_keys).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let shared = state.clone();

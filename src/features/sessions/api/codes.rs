@@ -20,6 +20,7 @@ use crate::platform::error::{ApiError, Code, Problem};
 use crate::platform::ids::WorkerId;
 use crate::platform::reply::Reply;
 use crate::platform::telemetry::Metrics;
+use crate::platform::wall::SIGN_IN;
 
 /// Ask for a one-time code
 ///
@@ -53,6 +54,7 @@ pub async fn request_code(
     ];
     let data_keys = db.keys().clone();
     let put = db
+        .as_program(&SIGN_IN)
         .write(&Actor::program(now), async move |tx| {
             let Some(worker) = queries::lock_by_phone(tx, &data_keys, &phone).await? else {
                 return Ok((false, Record::nothing()));

@@ -27,6 +27,7 @@ use crate::platform::config::{Config, OtpSender};
 use crate::platform::db::Db;
 use crate::platform::error::ApiError;
 use crate::platform::telemetry::Metrics;
+use crate::platform::wall::SIGN_IN;
 use breaker::Breaker;
 use gateway::{Gateway, Outcome};
 
@@ -97,7 +98,7 @@ impl Sender {
         outbox: &Outbox,
     ) -> std::io::Result<Self> {
         let parts = Parts {
-            db: db.clone(),
+            db: db.as_program(&SIGN_IN),
             clock: access.clock().clone(),
             access: access.clone(),
             metrics: metrics.clone(),

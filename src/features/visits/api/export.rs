@@ -63,7 +63,7 @@ pub async fn export_visits(
     db.read(async |tx| check_units(tx, &caller, [filter.under, filter.booth_id]).await)
         .await?;
     let mut export = Export {
-        db: db.as_ref().clone(),
+        db: db.for_caller(),
         visible: Visible {
             roots: scope.roots().to_vec(),
             own: None,

@@ -1,0 +1,12 @@
+DROP POLICY unsealed_notes_taken ON unsealed_notes;
+ALTER TABLE unsealed_notes NO FORCE ROW LEVEL SECURITY;
+ALTER TABLE unsealed_notes DISABLE ROW LEVEL SECURITY;
+DROP POLICY unsealed_phones_taken ON unsealed_phones;
+ALTER TABLE unsealed_phones NO FORCE ROW LEVEL SECURITY;
+ALTER TABLE unsealed_phones DISABLE ROW LEVEL SECURITY;
+DROP POLICY reviews_removed ON reviews;
+DROP POLICY reviews_changed ON reviews;
+DROP POLICY reviews_made ON reviews;
+DROP POLICY reviews_seen ON reviews;
+ALTER TABLE reviews NO FORCE ROW LEVEL SECURITY;
+ALTER TABLE reviews DISABLE ROW LEVEL SECURITY;
