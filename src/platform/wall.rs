@@ -88,6 +88,8 @@ pub const ACCESS: Program = program!("access" reads "roster,sign_in" writes "");
 pub const SIGN_IN: Program = program!("sign_in" reads "roster,sign_in" writes "sign_in");
 /// Counts visits anew; shows figures, not rows.
 pub const RECOUNT: Program = program!("recount" reads "visits" writes "");
+/// Tells what is gone from what lies elsewhere: a visit that the feed does not find was erased, not foreign. Shows ids alone.
+pub const FEED: Program = program!("feed" reads "visits" writes "");
 /// Looks whether a number is on the roster already; says what the caller may know.
 pub const ROSTER: Program = program!("roster" reads "roster" writes "");
 /// The command line: whoever may run it with the database's credentials may do everything.

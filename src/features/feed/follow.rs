@@ -12,6 +12,7 @@ use crate::journal::tail::{Tail, Woken};
 use crate::platform::db::Db;
 use crate::platform::error::ApiError;
 use crate::platform::ids::UnitId;
+use crate::platform::wall::FEED;
 
 /// How often whoever follows is asked for again: his token may have run out, his grants may have ended.
 pub const CHECK: Duration = Duration::from_secs(2);
@@ -89,7 +90,7 @@ impl Reading {
     pub async fn look(&mut self, caller: &Caller) -> Result<Found, ApiError> {
         let (under, limit, cursor) = (self.under, self.limit, &self.cursor);
         // A stream outlives its request, and its caller's grants may change meanwhile.
-        let db = self.db.within(caller.wall());
+        let db = self.db.within(caller.wall()).reaching(&FEED);
         let (entries, items) = db
             .read(async |tx| {
                 let scope: Scope<FeedRead> = scope_within(tx, caller, under).await?;
