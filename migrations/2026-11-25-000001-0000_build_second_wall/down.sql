@@ -12,6 +12,7 @@ BEGIN
     END LOOP;
 END
 $$;
+DROP FUNCTION analyze_units();
 DROP FUNCTION wall_writes(text);
 DROP FUNCTION wall_reads(text);
 DROP FUNCTION wall_booths();

@@ -32,13 +32,29 @@ $$;
 GRANT USAGE ON SCHEMA public TO sampark_server;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO sampark_server;
 GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO sampark_server;
-REVOKE INSERT, UPDATE, DELETE ON __diesel_schema_migrations FROM sampark_server;
+DO $$
+BEGIN
+    IF to_regclass('__diesel_schema_migrations') IS NOT NULL THEN
+        REVOKE INSERT, UPDATE, DELETE ON __diesel_schema_migrations FROM sampark_server;
+    END IF;
+END
+$$;
 ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO sampark_server;
 ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO sampark_server;
 
 -- Only an owner may VACUUM: the inboxes, emptied several times a second, are left to autovacuum, which does not dawdle.
 ALTER TABLE journal_inbox SET (autovacuum_vacuum_cost_delay = 0);
 ALTER TABLE tally_inbox SET (autovacuum_vacuum_cost_delay = 0);
+
+-- Only an owner may ANALYZE too: an import, after which the planner would not know the trees any more, does it through this.
+CREATE FUNCTION analyze_units() RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    ANALYZE public.units, public.placements, public.lineages;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analyze_units() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION analyze_units() TO sampark_server;
+COMMENT ON FUNCTION analyze_units() IS 'Tells the planner anew how large units, placements and lineages are.';
 
 -- The scope of a transaction. Each is asked once a statement (as a sub-select), never once a row; unset is null, and null
 -- lets nothing through.

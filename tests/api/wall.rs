@@ -298,7 +298,7 @@ async fn a_forgotten_where_changes_no_foreign_row() {
     let db = connect(&s.app.database).await;
     let (m1, b4) = (s.world.unit("S1-M1"), s.world.unit("S1-B4"));
     for (sql, changed) in [
-        ("UPDATE visits SET note = 'x' WHERE people_met > 0", 1),
+        ("UPDATE visits SET void_reason = 'x' WHERE people_met > 0", 1),
         ("UPDATE households SET label = label || 'x' WHERE label <> ''", 1),
         ("UPDATE workers SET name = name || 'x' WHERE active", 1),
         (
@@ -320,7 +320,7 @@ async fn a_forgotten_where_changes_no_foreign_row() {
     }
     for sql in [
         // Names no row, so that nothing is looked at: the check of what is written stops it.
-        "UPDATE visits SET note = 'x'".to_owned(),
+        "UPDATE visits SET void_reason = 'x'".to_owned(),
         "UPDATE workers SET name = 'x'".to_owned(),
         format!("UPDATE visits SET booth_id = {b4} WHERE people_met > 0"),
         format!("UPDATE households SET booth_id = {b4} WHERE label <> ''"),

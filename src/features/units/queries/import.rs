@@ -483,5 +483,5 @@ pub async fn renew_statistics(tx: &mut Tx, changed: i64) -> QueryResult<()> {
     if changed < MANY {
         return Ok(());
     }
-    tx.batch_execute("ANALYZE units, placements, lineages").await
+    tx.batch_execute("SELECT analyze_units()").await
 }
