@@ -33,7 +33,6 @@ use crate::platform::db::Db;
 use crate::platform::error::{ApiError, Code};
 use crate::platform::limits::Limits;
 use crate::platform::telemetry::Metrics;
-use crate::platform::wall::COMMAND;
 
 mod contract;
 pub mod edge;
@@ -277,7 +276,7 @@ pub struct Running {
 /// # Errors
 /// If the listener cannot be used.
 pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiError> {
-    privacy::seal_waiting(&state.db.as_program(&COMMAND), &state.clock).await?;
+    privacy::seal_waiting(&state.db, &state.clock).await?;
     // A server that could not seal what it records says so before it records anything.
     state
         .seals

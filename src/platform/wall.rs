@@ -41,8 +41,9 @@ pub struct Scope {
 }
 
 /// A task of the program itself, with the areas of people's data that it reads and writes: `visits` (visits, their
-/// versions, households, doors), `doors` (doors alone), `roster` (workers), `sign_in` (sessions, codes, devices),
-/// `answers` (those kept for Idempotency-Key).
+/// versions and reviews, households, doors), `doors` (doors alone), `contacts`, `roster` (workers), `sign_in` (sessions,
+/// codes, devices, notices), `answers` (those kept for Idempotency-Key), `webhooks` (with their secrets and what waits
+/// for them); `*` is all of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Program {
     /// Its name, as `sampark.program` shows it.
@@ -92,12 +93,20 @@ pub const RECOUNT: Program = program!("recount" reads "visits" writes "");
 pub const FEED: Program = program!("feed" reads "visits" writes "");
 /// Looks whether a number is on the roster already; says what the caller may know.
 pub const ROSTER: Program = program!("roster" reads "roster" writes "");
+/// Lets go of what is over: coordinates, answers, contacts, workers who asked for it.
+pub const RETENTION: Program =
+    program!("retention" reads "visits,contacts,roster,sign_in" writes "visits,contacts,roster,sign_in");
+/// Seals what was not sealed yet, and seals anew under a newer data key.
+pub const SEALING: Program = program!("sealing" reads "visits,contacts,roster,answers,webhooks" writes "visits,contacts,roster,answers,webhooks");
+/// Holds every version of every visit against the journal; tells what does not fit.
+pub const VERIFY: Program = program!("verify" reads "visits" writes "");
+/// Delivers to webhooks, as the feed would tell it: ids, units and counts.
+pub const DELIVERER: Program = program!("deliverer" reads "visits,webhooks" writes "webhooks");
 /// The command line: whoever may run it with the database's credentials may do everything.
-pub const COMMAND: Program =
-    program!("command" reads "visits,roster,sign_in,answers" writes "visits,doors,roster,sign_in,answers");
+pub const COMMAND: Program = program!("command" reads "*" writes "*");
 /// What a migration sets for its session: an owner is behind the wall as well.
-pub(super) const MIGRATION: &str = "SET sampark.program = 'migration'; \
-    SET sampark.reads = '{visits,roster,sign_in,answers}'; SET sampark.writes = '{visits,doors,roster,sign_in,answers}'";
+pub(super) const MIGRATION: &str =
+    "SET sampark.program = 'migration'; SET sampark.reads = '{*}'; SET sampark.writes = '{*}'";
 
 tokio::task_local! {
     static NOTED: RefCell<Option<Arc<Scope>>>;

@@ -54,6 +54,6 @@ mod tokens;
 mod totals;
 mod units;
 mod visits;
-mod webhooks;
 mod wall;
+mod webhooks;
 mod workers;

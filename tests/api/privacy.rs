@@ -4,7 +4,6 @@ use sampark::access::Role;
 use sampark::features::privacy::seal_waiting;
 use sampark::platform::clock::Clock;
 use sampark::platform::db::Db;
-use sampark::platform::wall::COMMAND;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -160,9 +159,7 @@ async fn phones_and_notes_of_before_are_sealed_when_the_program_starts() {
         sql.batch_execute(&migration).await.unwrap();
     }
     assert!(dump(&sql).await.contains("+919800000001"));
-    let db = Db::new(&database.url, 4, data_keys())
-        .unwrap()
-        .as_program(&COMMAND);
+    let db = Db::new(&database.url, 4, data_keys()).unwrap();
     let clock = Clock::manual(chrono_tz::Asia::Kolkata, noon());
     // Two programs may start at once.
     let (one, other) = tokio::join!(seal_waiting(&db, &clock), seal_waiting(&db, &clock));

@@ -35,9 +35,16 @@ const OPEN: &[(&str, &str)] = &[
     ("parties", "published"),
     ("party_names", "published"),
     ("placements", "units"),
+    ("retention_progress", "how far the letting go has come"),
     ("service_secrets", "hashes of programs' secrets, of no person"),
     ("services", "programs and the posts that answer for them"),
     ("sign_in_days", "a count a day"),
+    (
+        "sign_offs",
+        "which weeks were closed, by the office that closed them; asked at every recording",
+    ),
+    ("signed_heads", "digests and signatures, for anybody to check"),
+    ("support_ledger", "counts of booths, as the totals"),
     ("tally_inbox", "counts of booths"),
     (
         "target_set_clusters",
@@ -47,6 +54,7 @@ const OPEN: &[(&str, &str)] = &[
     ("target_set_versions", "rules and reasons"),
     ("target_sets", "named lists of seats"),
     ("totals", "counts of units"),
+    ("tree_nodes", "digests"),
     ("units", "the organisation, no people"),
 ];
 
@@ -337,9 +345,12 @@ async fn a_forgotten_where_changes_no_foreign_row() {
 
 #[actix_web::test]
 async fn a_task_of_the_program_reaches_what_it_is_for_and_no_more() {
-    use sampark::platform::wall::{ACCESS, COMMAND, POSTER, Program, RECORDER, RECOUNT, ROSTER, SIGN_IN};
+    use sampark::platform::wall::{
+        ACCESS, COMMAND, DELIVERER, FEED, POSTER, Program, RECORDER, RECOUNT, RETENTION, ROSTER, SEALING,
+        SIGN_IN, VERIFY,
+    };
     let s = scene().await;
-    let programs: [(&'static Program, bool, bool, bool); 7] = [
+    let programs: [(&'static Program, bool, bool, bool); 12] = [
         (&RECORDER, true, false, false),
         (&RECOUNT, true, false, false),
         (&POSTER, false, false, false),
@@ -347,6 +358,11 @@ async fn a_task_of_the_program_reaches_what_it_is_for_and_no_more() {
         (&SIGN_IN, false, true, true),
         (&ROSTER, false, true, false),
         (&COMMAND, true, true, true),
+        (&DELIVERER, true, false, false),
+        (&FEED, true, false, false),
+        (&RETENTION, true, true, true),
+        (&SEALING, true, true, false),
+        (&VERIFY, true, false, false),
     ];
     for (program, visits, roster, sign_in) in programs {
         let db = s.app.state.db.as_program(program);

@@ -16,6 +16,7 @@ use crate::journal::{Actor, Digest, Entry, Record};
 use crate::platform::clock::Clock;
 use crate::platform::db::{Db, Tx};
 use crate::platform::error::ApiError;
+use crate::platform::wall::RETENTION;
 
 /// Rows that a step looks at.
 const STEP: i64 = 500;
@@ -80,6 +81,7 @@ async fn run(db: Db, clock: Clock, mut stopped: oneshot::Receiver<()>) {
 /// # Errors
 /// What the database says; what was done before stays done.
 pub async fn retain(db: &Db, clock: &Clock) -> Result<Retained, ApiError> {
+    let db = &db.as_program(&RETENTION);
     let mut done = Retained::default();
     let list = db.read(async |tx| Ok(campaigns(tx).await?)).await?;
     for campaign in list {

@@ -14,6 +14,7 @@ use crate::platform::clock::Clock;
 use crate::platform::db::{Db, Tx};
 use crate::platform::error::ApiError;
 use crate::platform::ids::{ContactId, UnitId, WorkerId};
+use crate::platform::wall::SEALING;
 
 use super::queries::{nation, versions_in_use};
 
@@ -36,6 +37,7 @@ enum Place {
 /// # Errors
 /// What the database says, or something that no key opens; what was done before stays done.
 pub async fn reseal_all(db: &Db, clock: &Clock) -> Result<(), ApiError> {
+    let db = db.as_program(&SEALING);
     let mut place = Place::Workers(None);
     while !matches!(place, Place::End) {
         let (keys, from) = (db.keys().clone(), place.clone());
@@ -85,6 +87,7 @@ pub async fn reseal_all(db: &Db, clock: &Clock) -> Result<(), ApiError> {
 /// # Errors
 /// What the database says, or if the file cannot be written.
 pub async fn drop_unused(db: &Db) -> Result<Vec<u16>, ApiError> {
+    let db = db.as_program(&SEALING);
     let used = db.read_long(async |tx| Ok(versions_in_use(tx).await?)).await?;
     db.keys().drop_unused(&used).map_err(ApiError::internal)
 }

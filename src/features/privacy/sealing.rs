@@ -10,6 +10,7 @@ use crate::journal::{Actor, Digest, Entry, Record};
 use crate::platform::clock::Clock;
 use crate::platform::db::{Db, Tx};
 use crate::platform::error::ApiError;
+use crate::platform::wall::SEALING;
 
 /// Rows sealed in one transaction.
 const STEP: i64 = 1000;
@@ -19,6 +20,7 @@ const STEP: i64 = 1000;
 /// # Errors
 /// What the database says.
 pub async fn seal_waiting(db: &Db, clock: &Clock) -> Result<(), ApiError> {
+    let db = db.as_program(&SEALING);
     let mut sealed = 0_usize;
     loop {
         let keys = db.keys().clone();

@@ -26,6 +26,7 @@ use crate::journal::{Actor, Digest, StoredEntry, tree};
 use crate::platform::data_keys::DataKeys;
 use crate::platform::db::{Db, Tx};
 use crate::platform::error::ApiError;
+use crate::platform::wall::VERIFY;
 
 /// Entries looked at at a time.
 const STEP: i64 = 200;
@@ -95,40 +96,41 @@ pub struct Progress {
 /// # Errors
 /// If there is no such state, or what the database says. What does not fit is in the report.
 pub async fn verify(db: &Db, ask: &Ask, progress: impl Fn(Progress)) -> Result<Report, ApiError> {
-    db.read_long(async |tx| {
-        let mut states = queries::journals(tx).await?;
-        if let Some(code) = &ask.state {
-            states.retain(|state| state.code == *code);
-            if states.is_empty() {
-                return Err(ApiError::field(
-                    "/state",
-                    "unknown_state",
-                    "there is no such state",
-                ));
+    db.as_program(&VERIFY)
+        .read_long(async |tx| {
+            let mut states = queries::journals(tx).await?;
+            if let Some(code) = &ask.state {
+                states.retain(|state| state.code == *code);
+                if states.is_empty() {
+                    return Err(ApiError::field(
+                        "/state",
+                        "unknown_state",
+                        "there is no such state",
+                    ));
+                }
             }
-        }
-        let of = states.iter().map(|state| state.size).sum();
-        let done = Cell::new(0);
-        let step = |entries: i64| {
-            done.set(done.get() + entries);
-            progress(Progress {
-                entries: done.get(),
-                of,
-            });
-        };
-        let mut report = Report::default();
-        for state in &states {
-            let mut walk = Walk::new(ask, db.keys(), state);
-            walk.run(tx, &step).await?;
-            if !ask.since_kept {
-                walk.check_names(tx).await?;
-                walk.check_totals(tx).await?;
+            let of = states.iter().map(|state| state.size).sum();
+            let done = Cell::new(0);
+            let step = |entries: i64| {
+                done.set(done.get() + entries);
+                progress(Progress {
+                    entries: done.get(),
+                    of,
+                });
+            };
+            let mut report = Report::default();
+            for state in &states {
+                let mut walk = Walk::new(ask, db.keys(), state);
+                walk.run(tx, &step).await?;
+                if !ask.since_kept {
+                    walk.check_names(tx).await?;
+                    walk.check_totals(tx).await?;
+                }
+                walk.add_to(&mut report);
             }
-            walk.add_to(&mut report);
-        }
-        Ok(report)
-    })
-    .await
+            Ok(report)
+        })
+        .await
 }
 
 /// The way through one state's journal.

@@ -20,6 +20,7 @@ use crate::platform::config::Config;
 use crate::platform::data_keys::Place;
 use crate::platform::db::{Db, Tx};
 use crate::platform::error::{ApiError, Code};
+use crate::platform::wall::DELIVERER;
 
 /// Webhooks delivered to at once.
 const AT_ONCE: usize = 16;
@@ -61,7 +62,7 @@ impl Deliverer {
     /// If no thread can be started.
     pub fn start(config: &Config, db: &Db, clock: &Clock) -> std::io::Result<Self> {
         let parts = Parts {
-            db: db.clone(),
+            db: db.as_program(&DELIVERER),
             clock: clock.clone(),
             allow_loopback: config.webhooks_allow_loopback,
         };

@@ -55,8 +55,9 @@ pub async fn put_contact(
         let until = check_place(tx, &caller, &permit, &sent).await?;
         let new = insert_contact(tx, &keys, &permit, id, &sent, until).await?;
         let stored = lock_contact(tx, &keys, permit.state_id(), id).await?;
+        let taken = || ApiError::new(Code::Conflict, "this id cannot be used; make another one");
         let Some((_, view)) = stored else {
-            return Err(ApiError::unavailable("the contact was changed just now", "gone"));
+            return Err(taken());
         };
         if new {
             let reply = Reply::with_status(StatusCode::CREATED, &view)?.with_version(view.version);
@@ -64,8 +65,7 @@ pub async fn put_contact(
         }
         // What was another's, or has ended since, is told to nobody who did not see it before.
         if view.recorded_by != caller.worker_id() || !is_same(&view, &sent) {
-            let detail = "this id cannot be used; make another one";
-            return Err(ApiError::new(Code::Conflict, detail));
+            return Err(taken());
         }
         let reply = Reply::with_status(StatusCode::OK, &view)?.with_version(view.version);
         Ok((reply, Record::nothing()))

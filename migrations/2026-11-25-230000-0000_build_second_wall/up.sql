@@ -69,17 +69,17 @@ CREATE FUNCTION wall_today() RETURNS date LANGUAGE sql STABLE PARALLEL SAFE
 CREATE FUNCTION wall_booths() RETURNS integer[] LANGUAGE sql STABLE PARALLEL SAFE
     RETURN nullif(current_setting('sampark.booths', true), '')::integer[];
 CREATE FUNCTION wall_reads(area text) RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN coalesce(area = ANY (nullif(current_setting('sampark.reads', true), '')::text[]), false);
+    RETURN coalesce(ARRAY[area, '*'] && nullif(current_setting('sampark.reads', true), '')::text[], false);
 CREATE FUNCTION wall_writes(area text) RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN coalesce(area = ANY (nullif(current_setting('sampark.writes', true), '')::text[]), false);
+    RETURN coalesce(ARRAY[area, '*'] && nullif(current_setting('sampark.writes', true), '')::text[], false);
 
 COMMENT ON FUNCTION wall_worker() IS 'The worker for whom the transaction is: his own rows are his.';
 COMMENT ON FUNCTION wall_roots() IS 'The units at which he holds a grant today: rows under them are in scope.';
 COMMENT ON FUNCTION wall_states() IS 'The states that lie wholly in scope: their rows are known by state_id, without a look at their lineage.';
 COMMENT ON FUNCTION wall_today() IS 'The day of the request in the operating time zone.';
 COMMENT ON FUNCTION wall_booths() IS 'Booths for which access/policy.rs gave leave in this transaction by a grant that held on an earlier day.';
-COMMENT ON FUNCTION wall_reads(text) IS 'Whether a task of the program itself reads this area: visits, roster, sign_in, answers.';
-COMMENT ON FUNCTION wall_writes(text) IS 'Whether a task of the program itself writes this area: the same, and doors.';
+COMMENT ON FUNCTION wall_reads(text) IS 'Whether a task of the program itself reads this area (src/platform/wall.rs); * stands for all.';
+COMMENT ON FUNCTION wall_writes(text) IS 'Whether a task of the program itself writes this area.';
 
 -- Visits: one's own; those of booths in scope, as they lie today or lay on the day of the visit. A visit is written only in
 -- a booth in scope, or one for which leave was given.
@@ -177,12 +177,12 @@ CREATE POLICY workers_changed ON workers FOR UPDATE USING (true) WITH CHECK (
         AND l.valid_from <= (SELECT wall_today()) AND (l.valid_to IS NULL OR l.valid_to > (SELECT wall_today()))));
 CREATE POLICY workers_removed ON workers FOR DELETE USING ((SELECT wall_writes('roster')));
 
--- What signs a worker in: his own, and of workers in scope, whom whoever manages them helps.
+-- What signs a worker in, and what his phones are told of it: his own, and of workers in scope, whom whoever manages them helps.
 DO $$
 DECLARE
     name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['otp_challenges', 'devices', 'sessions', 'sign_in_guards', 'second_factors'] LOOP
+    FOREACH name IN ARRAY ARRAY['otp_challenges', 'devices', 'sessions', 'sign_in_guards', 'second_factors', 'notices'] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
         EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', name);
         EXECUTE format('CREATE POLICY %I ON %I FOR SELECT USING ((SELECT wall_reads(''sign_in''))
@@ -216,3 +216,72 @@ ALTER TABLE idempotency_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE idempotency_keys FORCE ROW LEVEL SECURITY;
 CREATE POLICY idempotency_keys_own ON idempotency_keys FOR ALL USING (
     (SELECT wall_writes('answers')) OR actor_id = (SELECT wall_worker()));
+
+-- Reviews: those of visits that are seen.
+ALTER TABLE reviews ENABLE ROW LEVEL SECURITY;
+ALTER TABLE reviews FORCE ROW LEVEL SECURITY;
+CREATE POLICY reviews_seen ON reviews FOR SELECT USING (
+    (SELECT wall_reads('visits'))
+    OR state_id = ANY ((SELECT wall_states())::integer[])
+    OR EXISTS (SELECT 1 FROM visits v WHERE v.state_id = reviews.state_id AND v.id = reviews.visit_id));
+CREATE POLICY reviews_made ON reviews FOR INSERT WITH CHECK (
+    EXISTS (SELECT 1 FROM visits v WHERE v.state_id = reviews.state_id AND v.id = reviews.visit_id));
+CREATE POLICY reviews_changed ON reviews FOR UPDATE USING ((SELECT wall_writes('visits')));
+CREATE POLICY reviews_removed ON reviews FOR DELETE USING ((SELECT wall_writes('visits')));
+
+-- What waits to be sealed: the program's own.
+ALTER TABLE unsealed_phones ENABLE ROW LEVEL SECURITY;
+ALTER TABLE unsealed_phones FORCE ROW LEVEL SECURITY;
+CREATE POLICY unsealed_phones_taken ON unsealed_phones FOR ALL USING ((SELECT wall_writes('roster')));
+ALTER TABLE unsealed_notes ENABLE ROW LEVEL SECURITY;
+ALTER TABLE unsealed_notes FORCE ROW LEVEL SECURITY;
+CREATE POLICY unsealed_notes_taken ON unsealed_notes FOR ALL USING ((SELECT wall_writes('visits')));
+
+-- Citizens' contacts: those that one recorded, and those of booths in scope today.
+ALTER TABLE contacts ENABLE ROW LEVEL SECURITY;
+ALTER TABLE contacts FORCE ROW LEVEL SECURITY;
+CREATE POLICY contacts_seen ON contacts FOR SELECT USING (
+    (SELECT wall_reads('contacts'))
+    OR recorded_by = (SELECT wall_worker())
+    OR state_id = ANY ((SELECT wall_states())::integer[])
+    OR EXISTS (SELECT 1 FROM lineages l WHERE l.unit_id = contacts.booth_id AND l.unit_ids && (SELECT wall_roots())
+        AND l.valid_from <= (SELECT wall_today()) AND (l.valid_to IS NULL OR l.valid_to > (SELECT wall_today()))));
+CREATE POLICY contacts_made ON contacts FOR INSERT WITH CHECK (
+    (SELECT wall_writes('contacts'))
+    OR state_id = ANY ((SELECT wall_states())::integer[])
+    OR EXISTS (SELECT 1 FROM lineages l WHERE l.unit_id = contacts.booth_id AND l.unit_ids && (SELECT wall_roots())
+        AND l.valid_from <= (SELECT wall_today()) AND (l.valid_to IS NULL OR l.valid_to > (SELECT wall_today()))));
+CREATE POLICY contacts_changed ON contacts FOR UPDATE USING (true) WITH CHECK (
+    (SELECT wall_writes('contacts'))
+    OR state_id = ANY ((SELECT wall_states())::integer[])
+    OR EXISTS (SELECT 1 FROM lineages l WHERE l.unit_id = contacts.booth_id AND l.unit_ids && (SELECT wall_roots())
+        AND l.valid_from <= (SELECT wall_today()) AND (l.valid_to IS NULL OR l.valid_to > (SELECT wall_today()))));
+CREATE POLICY contacts_removed ON contacts FOR DELETE USING ((SELECT wall_writes('contacts')));
+
+-- Webhooks: those of units in scope today; their secrets and what waits for them go with them.
+ALTER TABLE webhooks ENABLE ROW LEVEL SECURITY;
+ALTER TABLE webhooks FORCE ROW LEVEL SECURITY;
+CREATE POLICY webhooks_seen ON webhooks FOR SELECT USING (
+    (SELECT wall_reads('webhooks'))
+    OR EXISTS (SELECT 1 FROM lineages l WHERE l.unit_id = webhooks.unit_id AND l.unit_ids && (SELECT wall_roots())
+        AND l.valid_from <= (SELECT wall_today()) AND (l.valid_to IS NULL OR l.valid_to > (SELECT wall_today()))));
+CREATE POLICY webhooks_made ON webhooks FOR INSERT WITH CHECK (
+    EXISTS (SELECT 1 FROM lineages l WHERE l.unit_id = webhooks.unit_id AND l.unit_ids && (SELECT wall_roots())
+        AND l.valid_from <= (SELECT wall_today()) AND (l.valid_to IS NULL OR l.valid_to > (SELECT wall_today()))));
+CREATE POLICY webhooks_changed ON webhooks FOR UPDATE USING (true) WITH CHECK (
+    (SELECT wall_writes('webhooks'))
+    OR EXISTS (SELECT 1 FROM lineages l WHERE l.unit_id = webhooks.unit_id AND l.unit_ids && (SELECT wall_roots())
+        AND l.valid_from <= (SELECT wall_today()) AND (l.valid_to IS NULL OR l.valid_to > (SELECT wall_today()))));
+CREATE POLICY webhooks_removed ON webhooks FOR DELETE USING (
+    EXISTS (SELECT 1 FROM lineages l WHERE l.unit_id = webhooks.unit_id AND l.unit_ids && (SELECT wall_roots())
+        AND l.valid_from <= (SELECT wall_today()) AND (l.valid_to IS NULL OR l.valid_to > (SELECT wall_today()))));
+ALTER TABLE webhook_secrets ENABLE ROW LEVEL SECURITY;
+ALTER TABLE webhook_secrets FORCE ROW LEVEL SECURITY;
+CREATE POLICY webhook_secrets_held ON webhook_secrets FOR ALL USING (
+    (SELECT wall_writes('webhooks'))
+    OR EXISTS (SELECT 1 FROM webhooks w WHERE w.id = webhook_secrets.webhook_id));
+ALTER TABLE webhook_batches ENABLE ROW LEVEL SECURITY;
+ALTER TABLE webhook_batches FORCE ROW LEVEL SECURITY;
+CREATE POLICY webhook_batches_held ON webhook_batches FOR ALL USING (
+    (SELECT wall_writes('webhooks'))
+    OR EXISTS (SELECT 1 FROM webhooks w WHERE w.id = webhook_batches.webhook_id));
