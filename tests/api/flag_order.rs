@@ -75,7 +75,7 @@ async fn two_phones_of_one_worker_at_the_same_moment_see_each_other() {
         let client = [&first, &second][n % 2].client.clone();
         let visit = s.visit(0, json!({}));
         uploads.push(actix_web::rt::spawn(async move {
-            client.post("/v1/visits", visit).await.expect(201)
+            client.post_until_served("/v1/visits", visit).await.expect(201)
         }));
     }
     let mut flagged = Vec::new();

@@ -361,6 +361,7 @@ async fn what_was_erased_leaves_the_seals_valid_and_says_so() {
         .app
         .state
         .db
+        .as_program(&sampark::platform::wall::VERIFY)
         .read(async |tx| Ok(versions_of(tx, s.app.state.db.keys(), state, &[id]).await?))
         .await
         .unwrap();

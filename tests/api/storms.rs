@@ -118,7 +118,7 @@ async fn fifty_identical_batches_at_once_are_stored_once() {
     let body = json!({ "visits": visits });
     let batches = (0..50).map(|_| {
         let (client, body) = (actor.client.clone(), body.clone());
-        actix_web::rt::spawn(async move { client.post("/v1/visits/batch", body).await })
+        actix_web::rt::spawn(async move { client.post_until_served("/v1/visits/batch", body).await })
     });
     let mut created = 0;
     for batch in batches.collect::<Vec<_>>() {

@@ -130,6 +130,16 @@ impl Client {
         self.send_json("POST", path, &body).await
     }
 
+    /// A POST of a client with patience: it is sent again for as long as the server is too busy to take it.
+    pub async fn post_until_served(&self, path: &str, body: Value) -> Answer {
+        loop {
+            let answer = self.post(path, body.clone()).await;
+            if answer.status != 503 {
+                return answer;
+            }
+        }
+    }
+
     /// A POST whose connection may break.
     pub async fn try_post(&self, path: &str, body: &Value) -> Result<Answer, String> {
         let body = serde_json::to_vec(body).unwrap();
