@@ -13,6 +13,7 @@ mod support;
 mod access_matrix;
 mod architecture;
 mod cadre;
+mod bulk_voids;
 mod campaigns;
 mod contacts;
 mod elections;
