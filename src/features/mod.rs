@@ -6,8 +6,8 @@ use utoipa::openapi::security::{
 use utoipa::openapi::{ComponentsBuilder, Info, OpenApi, OpenApiBuilder};
 use utoipa_actix_web::service_config::ServiceConfig;
 
-pub mod cadre;
 pub mod bulk_voids;
+pub mod cadre;
 pub mod campaigns;
 pub mod contacts;
 pub mod elections;

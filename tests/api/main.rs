@@ -12,8 +12,8 @@ mod support;
 
 mod access_matrix;
 mod architecture;
-mod cadre;
 mod bulk_voids;
+mod cadre;
 mod campaigns;
 mod contacts;
 mod elections;
