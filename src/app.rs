@@ -19,6 +19,7 @@ use self::edge::InFlight;
 use crate::access::{Access, KeyRing, Watch};
 use crate::docs;
 use crate::features;
+use crate::features::bulk_voids::Undoing;
 use crate::features::cadre::Recounter;
 use crate::features::feed::Followers;
 use crate::features::privacy::{self, Retention};
@@ -269,6 +270,7 @@ pub struct Running {
     pub followers: Followers,
     pub retention: Retention,
     pub recounter: Recounter,
+    pub undoing: Undoing,
 }
 
 /// Seals what is not sealed yet, starts the background tasks and serves on a listener. The database is migrated.
@@ -290,6 +292,7 @@ pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiE
     let watch = Watch::start(&state.access);
     let retention = Retention::start(&state.db, &state.clock);
     let recounter = Recounter::start(&state.db, &state.clock);
+    let undoing = Undoing::start(&state.db, &state.clock);
     let shared = state.clone();
     let mut server = HttpServer::new(move || build(shared.clone()))
         .shutdown_timeout(8)
@@ -313,6 +316,7 @@ pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiE
         followers: state.followers.clone(),
         retention,
         recounter,
+        undoing,
     })
 }
 
@@ -330,6 +334,7 @@ impl Running {
         self.followers.tail.close();
         handle.stop(true).await;
         let done = server.await.map_err(std::io::Error::other)?;
+        self.undoing.stop().await;
         self.retention.stop().await;
         self.recounter.stop().await;
         self.sender.stop().await;

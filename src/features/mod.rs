@@ -6,6 +6,7 @@ use utoipa::openapi::security::{
 use utoipa::openapi::{ComponentsBuilder, Info, OpenApi, OpenApiBuilder};
 use utoipa_actix_web::service_config::ServiceConfig;
 
+pub mod bulk_voids;
 pub mod cadre;
 pub mod campaigns;
 pub mod contacts;
@@ -42,6 +43,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     signoffs::routes(config);
     visits::routes(config);
     reviews::routes(config);
+    bulk_voids::routes(config);
     totals::routes(config);
     cadre::routes(config);
     feed::routes(config);

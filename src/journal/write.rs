@@ -77,12 +77,35 @@ impl Db {
         key: Option<IdempotencyKey>,
         work: impl AsyncFn(&mut Tx) -> Result<(Reply, Record), ApiError> + 'static,
     ) -> Result<Reply, ApiError> {
+        self.once_in(Mode::Write, actor, key, work).await
+    }
+
+    /// The same for a POST whose work may take minutes.
+    ///
+    /// # Errors
+    /// As [`Db::write_once`].
+    pub async fn write_long_once(
+        &self,
+        actor: &Actor,
+        key: Option<IdempotencyKey>,
+        work: impl AsyncFn(&mut Tx) -> Result<(Reply, Record), ApiError> + 'static,
+    ) -> Result<Reply, ApiError> {
+        self.once_in(Mode::LongWrite, actor, key, work).await
+    }
+
+    async fn once_in(
+        &self,
+        mode: Mode,
+        actor: &Actor,
+        key: Option<IdempotencyKey>,
+        work: impl AsyncFn(&mut Tx) -> Result<(Reply, Record), ApiError> + 'static,
+    ) -> Result<Reply, ApiError> {
         let (Some(key), Some(worker_id)) = (key, actor.worker_id) else {
-            return self.write(actor, work).await;
+            return self.write_in(mode, actor, work).await;
         };
         let at = actor.at;
         let keys = self.keys().clone();
-        self.write(actor, async move |tx| {
+        self.write_in(mode, actor, async move |tx| {
             answer_once(tx, &keys, worker_id, &key, at, &work).await
         })
         .await

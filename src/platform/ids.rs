@@ -57,6 +57,8 @@ id!(/// A campaign.
     CampaignId, i32, diesel::sql_types::Integer);
 id!(/// A mandal's signature under a week.
     SignoffId, i32, diesel::sql_types::Integer);
+id!(/// An order to void many visits.
+    BulkVoidId, i32, diesel::sql_types::Integer);
 id!(/// A visit; the phone makes it.
     VisitId, uuid::Uuid, diesel::sql_types::Uuid);
 id!(/// A citizen's contact; the phone makes its id.

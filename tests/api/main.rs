@@ -12,6 +12,7 @@ mod support;
 
 mod access_matrix;
 mod architecture;
+mod bulk_voids;
 mod cadre;
 mod campaigns;
 mod contacts;

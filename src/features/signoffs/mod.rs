@@ -15,7 +15,7 @@ mod queries;
 mod rules;
 mod wire;
 
-pub use queries::is_signed;
+pub use queries::{is_signed, signed_places};
 
 /// The routes.
 pub fn routes(config: &mut ServiceConfig<'_>) {

@@ -1,5 +1,7 @@
 //! Every statement about sign-offs.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::sql_types::{Array, BigInt, Bool, Date, Integer, Nullable, Text, Timestamptz};
 use diesel::{OptionalExtension, QueryResult, QueryableByName};
@@ -57,6 +59,35 @@ pub async fn is_signed(tx: &mut Tx, booth_id: UnitId, day: NaiveDate) -> QueryRe
     .get_result(tx)
     .await?;
     Ok(row.signed)
+}
+
+/// Which of these booths and days are of a signed week, as [`is_signed`] asks for one.
+///
+/// # Errors
+/// What the database says.
+pub async fn signed_places(
+    tx: &mut Tx,
+    places: &[(UnitId, NaiveDate)],
+) -> QueryResult<BTreeSet<(UnitId, NaiveDate)>> {
+    #[derive(QueryableByName)]
+    struct PlaceRow {
+        #[diesel(sql_type = Integer)]
+        booth_id: UnitId,
+        #[diesel(sql_type = Date)]
+        day: NaiveDate,
+    }
+    let rows: Vec<PlaceRow> = statement(
+        "SELECT DISTINCT v.booth_id, v.day FROM unnest($1::int[], $2::date[]) AS v (booth_id, day)
+         JOIN lineages l ON l.unit_id = v.booth_id AND l.valid_from <= v.day AND (l.valid_to IS NULL OR l.valid_to > v.day)
+         JOIN sign_offs s ON s.mandal_id = ANY (l.unit_ids)
+             AND s.week_start = v.day - (extract(isodow FROM v.day)::integer - 1)
+         WHERE s.reopened_at IS NULL",
+    )
+    .bind::<Array<Integer>, _>(places.iter().map(|place| place.0).collect::<Vec<_>>())
+    .bind::<Array<Date>, _>(places.iter().map(|place| place.1).collect::<Vec<_>>())
+    .load(tx)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.booth_id, row.day)).collect())
 }
 
 /// Signs a week; `None` if it is signed.

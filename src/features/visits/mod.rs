@@ -23,6 +23,7 @@ mod queries;
 mod recorder;
 mod retention;
 mod rules;
+mod voids;
 mod wire;
 
 pub use api::change::reply;
@@ -39,6 +40,7 @@ pub use queries::{SealedRow, Visible, VisitKey, VisitRow, few_booths, open_note}
 pub use recorder::Recorder;
 pub use retention::fade_next;
 pub use rules::Fading;
+pub use voids::{restore_visits, void_visits};
 pub use wire::{Outcome, Review, VisitSent, VisitView};
 
 /// The routes.

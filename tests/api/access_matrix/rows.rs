@@ -481,6 +481,31 @@ impl Scene {
                 let body = json!({"reviews": [{"visit_id": visit, "verdict": "verified"}]});
                 (Kind::List, with(ask("POST", "/v1/reviews".into()), body))
             }
+            "list_bulk_voids" => (Kind::At, ask("GET", format!("/v1/units/{booth}/bulk-voids"))),
+            "start_bulk_void" => {
+                let (path, body) = self.visits_to_void().await;
+                (Kind::At, with(ask("POST", path), body))
+            }
+            "get_bulk_void" | "cancel_bulk_void" | "take_back_bulk_void" => {
+                let (path, body) = self.visits_to_void().await;
+                let id = self.admin.post(&path, body).await.expect(201).json["id"].clone();
+                let path = format!("/v1/bulk-voids/{id}");
+                let ask = match operation {
+                    "get_bulk_void" => ask("GET", path),
+                    "cancel_bulk_void" => ask("POST", format!("{path}/cancel")),
+                    _ => {
+                        self.admin
+                            .post(&format!("{path}/cancel"), json!({}))
+                            .await
+                            .expect(200);
+                        with(
+                            ask("POST", format!("{path}/take-back")),
+                            json!({"reason": "Not these"}),
+                        )
+                    }
+                };
+                (Kind::At, ask)
+            }
             "list_sign_offs" => (Kind::At, ask("GET", format!("/v1/units/{booth}/sign-offs"))),
             "sign_off_week" => {
                 let (path, body) = self.week_to_sign(n);
@@ -562,6 +587,14 @@ impl Scene {
             "list_entrants" => (Kind::At, ask("GET", format!("/v1/units/{booth}/entrants/list"))),
             other => panic!("the operation {other} has no row in tests/api/access_matrix.rs: add one"),
         }
+    }
+
+    /// An order to void visits of booth S1-B1, of which there is one at least.
+    async fn visits_to_void(&self) -> (String, Value) {
+        let sent = crate::visits::visit(&self.world, self.campaign, "S1-B1");
+        let made = self.admin.post("/v1/visits", sent).await.expect(201).json;
+        let path = format!("/v1/units/{}/bulk-voids", self.world.unit("S1-B1"));
+        (path, json!({"worker_id": made["worker_id"], "reason": "Made up"}))
     }
 
     /// Where booth S1-B1's mandal signs, and a week that it has not signed yet.

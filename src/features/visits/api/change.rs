@@ -1,7 +1,6 @@
 //! PATCH and void: a new version; the old one is kept and the totals move.
 
 use actix_web::{patch, post, web};
-use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::read::find;
@@ -17,14 +16,14 @@ use crate::features::visits::queries::{
     DoorstepRow, VisitRow, booth_location, doorsteps, lock_visit, replace_visit,
 };
 use crate::features::visits::rules::{self, flags};
+use crate::features::visits::voids::{next_version, void_visits};
 use crate::features::visits::wire::{Flag, Outcome, Review, VisitPatch, VisitSent, VisitView, VoidSent};
-use crate::journal::commitment::Salts;
 use crate::journal::{Entry, Record};
 use crate::platform::body::{Json, Path};
 use crate::platform::data_keys::DataKeys;
 use crate::platform::db::{Db, Tx};
 use crate::platform::error::{ApiError, Code, Problem};
-use crate::platform::ids::{VisitId, WorkerId};
+use crate::platform::ids::VisitId;
 use crate::platform::reply::{IfMatch, Reply};
 
 /// Correct a visit
@@ -105,11 +104,9 @@ pub async fn void_visit(
             return Ok((reply(old)?, Record::nothing()));
         }
         check_open(tx, &caller, &old).await?;
-        let mut new = next_version(&old, caller.worker_id(), actor.at)?;
-        new.voided_at = Some(actor.at);
-        new.void_reason = Some(reason.clone());
-        let record = replace(tx, &keys, &permit, &old, &new, "visit.void").await?;
-        Ok((reply(new)?, record))
+        let (new, record) = void_visits(tx, &permit, vec![old], &reason).await?;
+        let new = new.into_iter().next();
+        Ok((reply(new.ok_or_else(ApiError::not_found)?)?, record))
     })
     .await
 }
@@ -177,17 +174,6 @@ async fn check_open(tx: &mut Tx, caller: &Caller, row: &VisitRow) -> Result<(), 
     Ok(())
 }
 
-/// The next version of a visit, with nothing changed yet.
-fn next_version(old: &VisitRow, changed_by: WorkerId, at: DateTime<Utc>) -> Result<VisitRow, ApiError> {
-    Ok(VisitRow {
-        version: old.version.saturating_add(1),
-        changed_by,
-        changed_at: at,
-        salts: Some(Salts::random()?.to_bytes()),
-        ..old.clone()
-    })
-}
-
 async fn correct<A>(
     tx: &mut Tx,
     keys: &DataKeys,
@@ -237,7 +223,7 @@ async fn correct<A>(
     new.flags = serde_json::to_value(&flags).map_err(ApiError::internal)?;
     // A verdict speaks of the version that was judged.
     new.review = Review::Unreviewed.as_str().to_owned();
-    let record = replace(tx, keys, permit, &old, &new, "visit.correct").await?;
+    let record = replace(tx, keys, permit, &old, &new).await?;
     Ok((new, record))
 }
 
@@ -293,7 +279,6 @@ async fn replace<A>(
     permit: &Permit<A>,
     old: &VisitRow,
     new: &VisitRow,
-    action: &'static str,
 ) -> Result<Record, ApiError> {
     replace_visit(tx, keys, permit, new).await?;
     let change = Change {
@@ -302,7 +287,7 @@ async fn replace<A>(
     };
     let tallies = move_counts(tx, &[change]).await?;
     let digest = digest_of([new]).ok_or_else(|| ApiError::internal("a new version has no salts"))?;
-    let entry = Entry::new(new.state_id, new.booth_id, action, "visit", digest)
+    let entry = Entry::new(new.state_id, new.booth_id, "visit.correct", "visit", digest)
         .of_uuids([new.id.0])
         .made_versions([new.version]);
     Ok(Record {

@@ -1,0 +1,2 @@
+DROP TABLE bulk_void_items;
+DROP TABLE bulk_voids;
