@@ -8,6 +8,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 pub mod campaigns;
 pub mod contacts;
+pub mod draws;
 pub mod elections;
 pub mod feed;
 pub mod health;
@@ -44,8 +45,9 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     totals::routes(config);
     feed::routes(config);
     sync::routes(config);
-    privacy::routes(config);
     seals::routes(config);
+    draws::routes(config);
+    privacy::routes(config);
     webhooks::routes(config);
 }
 
