@@ -88,6 +88,14 @@ actions! {
     SignoffWrite "signoff.write"
     /// Reopen a signed week.
     SignoffReopen "signoff.reopen"
+    /// See draws, their back-checks and the audited totals.
+    DrawRead "draw.read"
+    /// Request draws, seed and close them.
+    DrawWrite "draw.write"
+    /// Give drawn visits to verifiers.
+    DrawAssign "draw.assign"
+    /// Be given drawn visits to check.
+    BackCheckWrite "back_check.write"
     /// See totals.
     TotalsRead "totals.read"
     /// Recount totals.

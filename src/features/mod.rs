@@ -10,6 +10,7 @@ pub mod bulk_voids;
 pub mod cadre;
 pub mod campaigns;
 pub mod contacts;
+pub mod draws;
 pub mod elections;
 pub mod feed;
 pub mod health;
@@ -48,8 +49,9 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     cadre::routes(config);
     feed::routes(config);
     sync::routes(config);
-    privacy::routes(config);
     seals::routes(config);
+    draws::routes(config);
+    privacy::routes(config);
     webhooks::routes(config);
 }
 

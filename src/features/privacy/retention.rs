@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::queries::{CampaignDays, campaigns, erase_workers, nation, take_turn};
 use crate::features::contacts;
+use crate::features::draws;
 use crate::features::visits::{self, Fading};
 use crate::journal::{Actor, Digest, Entry, Record};
 use crate::platform::clock::Clock;
@@ -27,6 +28,7 @@ const PAUSE: Duration = Duration::from_secs(3600);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retained {
     pub visits: usize,
+    pub back_checks: usize,
     pub contacts: usize,
     pub workers: usize,
 }
@@ -88,6 +90,8 @@ pub async fn retain(db: &Db, clock: &Clock) -> Result<Retained, ApiError> {
         for task in Fading::ALL {
             done.visits = done.visits.saturating_add(fade(db, clock, task, campaign).await?);
         }
+        let faded = fade_back_checks(db, clock, campaign).await?;
+        done.back_checks = done.back_checks.saturating_add(faded);
     }
     done.contacts = steps(db, clock, Step::Contacts).await?;
     done.workers = steps(db, clock, Step::Workers).await?;
@@ -109,6 +113,25 @@ async fn fade(db: &Db, clock: &Clock, task: Fading, campaign: CampaignDays) -> R
         match db.write_long(&Actor::program(now), step).await? {
             0 => return Ok(looked_at),
             n => looked_at = looked_at.saturating_add(n),
+        }
+    }
+}
+
+/// What back-checks were told goes with the content of the visits.
+async fn fade_back_checks(db: &Db, clock: &Clock, campaign: CampaignDays) -> Result<usize, ApiError> {
+    let mut touched = 0_usize;
+    loop {
+        let now = clock.now();
+        let received_by = now - Fading::Content.life(campaign.retention_days);
+        let step = async move |tx: &mut Tx| {
+            if !take_turn(tx).await? {
+                return Ok((0, Record::nothing()));
+            }
+            draws::fade_next(tx, campaign.id, received_by, STEP).await
+        };
+        match db.write_long(&Actor::program(now), step).await? {
+            0 => return Ok(touched),
+            n => touched = touched.saturating_add(n),
         }
     }
 }

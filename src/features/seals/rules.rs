@@ -28,6 +28,11 @@ const PHRASES: &[(&str, &str)] = &[
     ("worker.create_admin", "made {} national administrator"),
     ("grant.write", "gave or ended a grant"),
     ("campaign.write", "wrote {}"),
+    ("draw.request", "requested {}"),
+    ("draw.seed", "drew {} from a signed head"),
+    ("draw.assign", "gave visits of {} to verifiers"),
+    ("draw.close", "closed {}"),
+    ("back_check.record", "recorded {}"),
     ("service.create", "registered {}"),
     ("service.update", "changed {}"),
     ("service.make_secret", "made a secret for {}"),
@@ -55,7 +60,7 @@ pub fn sentence(
         format!("{count} {subject}s")
     };
     let done = match PHRASES.iter().find(|(known, _)| *known == action) {
-        Some((_, phrase)) => phrase.replace("{}", &what),
+        Some((_, phrase)) => phrase.replace("{}", &what.replace('_', "-")),
         // Actions read as what they are: `session.end_for_reuse` is "session: end for reuse".
         None => format!("did “{}”", action.replace('.', ": ").replace('_', " ")),
     };
