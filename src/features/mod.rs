@@ -7,6 +7,7 @@ use utoipa::openapi::{ComponentsBuilder, Info, OpenApi, OpenApiBuilder};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub mod cadre;
+pub mod audit_indicators;
 pub mod campaigns;
 pub mod contacts;
 pub mod elections;
@@ -42,6 +43,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     signoffs::routes(config);
     visits::routes(config);
     reviews::routes(config);
+    audit_indicators::routes(config);
     totals::routes(config);
     cadre::routes(config);
     feed::routes(config);

@@ -58,6 +58,7 @@ pub async fn correct_visit(
 ) -> Result<Reply, ApiError> {
     let (id, patch) = (*id, body.value);
     let (actor, keys) = (*caller.actor(), db.keys().clone());
+    let reader = caller.clone();
     let row = db
         .write(&actor, async move |tx| {
             let old = find_locked(tx, &keys, &caller, id).await?;
@@ -68,7 +69,7 @@ pub async fn correct_visit(
             correct(tx, &keys, &caller, &permit, old, patch.clone(), &if_match).await
         })
         .await?;
-    reply(row)
+    reply(row, &reader)
 }
 
 /// Void a visit
@@ -102,24 +103,24 @@ pub async fn void_visit(
         let old = find_locked(tx, &keys, &caller, id).await?;
         let permit = seen(permit::<VisitVoid>(tx, &caller, old.booth_id).await)?;
         if old.voided_at.is_some() {
-            return Ok((reply(old)?, Record::nothing()));
+            return Ok((reply(old, &caller)?, Record::nothing()));
         }
         check_open(tx, &caller, &old).await?;
         let mut new = next_version(&old, caller.worker_id(), actor.at)?;
         new.voided_at = Some(actor.at);
         new.void_reason = Some(reason.clone());
         let record = replace(tx, &keys, &permit, &old, &new, "visit.void").await?;
-        Ok((reply(new)?, record))
+        Ok((reply(new, &caller)?, record))
     })
     .await
 }
 
-/// A visit as an answer.
+/// A visit as an answer to this caller.
 ///
 /// # Errors
 /// 500 if it cannot be written as JSON.
-pub fn reply(row: VisitRow) -> Result<Reply, ApiError> {
-    let view = VisitView::from(row);
+pub fn reply(row: VisitRow, caller: &Caller) -> Result<Reply, ApiError> {
+    let view = VisitView::new(row, caller.language());
     Ok(Reply::ok(&view)?.with_tag(&view.tag()))
 }
 
