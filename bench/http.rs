@@ -14,6 +14,7 @@ use crate::world::World;
 
 pub struct Connection {
     stream: TcpStream,
+    address: SocketAddr,
     head: String,
     buffer: Vec<u8>,
 }
@@ -22,12 +23,19 @@ impl Connection {
     pub async fn open(address: SocketAddr, token: &str) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        let head = format!("host: {address}\r\nauthorization: Bearer {token}\r\n");
-        Self {
+        let mut connection = Self {
             stream,
-            head,
+            address,
+            head: String::new(),
             buffer: Vec::with_capacity(64 * 1024),
-        }
+        };
+        connection.sign_in(token);
+        connection
+    }
+
+    /// Goes on as somebody else.
+    pub fn sign_in(&mut self, token: &str) {
+        self.head = format!("host: {}\r\nauthorization: Bearer {token}\r\n", self.address);
     }
 
     pub async fn get(&mut self, path: &str) -> (u16, Vec<u8>) {
@@ -71,6 +79,20 @@ impl Connection {
     }
 }
 
+/// Every session is read once before anything is measured.
+pub async fn warm(address: SocketAddr, world: &World) {
+    let mut client = Connection::open(address, "").await;
+    for token in &world.tokens {
+        client.sign_in(token);
+        assert_eq!(client.get("/v1/me").await.0, 200);
+    }
+}
+
+/// The token of one of the workers.
+fn anybody(world: &World) -> &str {
+    &world.tokens[rand::random::<u32>() as usize % world.tokens.len()]
+}
+
 /// A booth and a day of the campaign.
 fn place(world: &World) -> (i32, u8) {
     let booth = world.booths[rand::random::<u32>() as usize % world.booths.len()];
@@ -79,9 +101,11 @@ fn place(world: &World) -> (i32, u8) {
 
 fn visit(world: &World, (booth, day): (i32, u8)) -> String {
     format!(
-        r#"{{"id":"{}","campaign_id":{},"booth_id":{booth},"visited_at":"2026-11-{day:02}T11:05:00+05:30","outcome":"met","people_met":2,"answers":{{"heard":true,"need":"road"}},"note":"The hand pump by the school is broken since June"}}"#,
+        r#"{{"id":"{}","campaign_id":{},"booth_id":{booth},"visited_at":"2026-11-{day:02}T{:02}:{:02}:00+05:30","outcome":"met","people_met":2,"answers":{{"heard":true,"need":"road"}},"note":"The hand pump by the school is broken since June"}}"#,
         Uuid::new_v4(),
         world.campaign_id,
+        8 + rand::random::<u8>() % 12,
+        rand::random::<u8>() % 60,
     )
 }
 
@@ -103,11 +127,12 @@ pub async fn visits(
 ) -> f64 {
     let stored = Arc::new(AtomicU64::new(0));
     let started = Instant::now();
-    let work = (0..connections).map(|n| {
+    let work = (0..connections).map(|_| {
         let (world, stored) = (world.clone(), stored.clone());
         tokio::spawn(async move {
-            let mut client = Connection::open(address, &world.tokens[n % world.tokens.len()]).await;
+            let mut client = Connection::open(address, "").await;
             while started.elapsed() < time {
+                client.sign_in(anybody(&world));
                 if size == 1 {
                     let (status, body) = client.post("/v1/visits", &visit(&world, place(&world))).await;
                     assert_eq!(status, 201, "{}", String::from_utf8_lossy(&body));
@@ -132,11 +157,12 @@ pub async fn visits(
 /// Stores so many visits.
 pub async fn store(address: SocketAddr, world: &World, visits: i64) {
     let left = Arc::new(AtomicI64::new(visits));
-    let work = (0..8).map(|n| {
+    let work = (0..8).map(|_| {
         let (world, left) = (world.clone(), left.clone());
         tokio::spawn(async move {
-            let mut client = Connection::open(address, &world.tokens[n]).await;
+            let mut client = Connection::open(address, "").await;
             while left.fetch_sub(500, Ordering::Relaxed) > 0 {
+                client.sign_in(anybody(&world));
                 let (status, body) = client.post("/v1/visits/batch", &batch(&world, 500, true)).await;
                 assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
             }
@@ -152,8 +178,8 @@ pub async fn trickle(address: SocketAddr, world: World, mut stop: oneshot::Recei
     let started = Instant::now();
     let mut stored = 0u64;
     let mut clients = Vec::new();
-    for n in 0..4 {
-        clients.push(Connection::open(address, &world.tokens[n]).await);
+    for _ in 0..4 {
+        clients.push(Connection::open(address, anybody(&world)).await);
     }
     let mut beat = tokio::time::interval(Duration::from_millis(5));
     for n in 0.. {

@@ -1,6 +1,7 @@
 //! The benchmark: what a visit costs over HTTP beside what the same PostgreSQL can do at most, in one run on one server.
 //!
-//! `cargo bench --bench load -- [--seconds N] [--visits N] [--data DIR]`. Prints a table of medians of three alternating
+//! `cargo bench --bench load -- [flags|indexes] [--seconds N] [--rounds N] [--visits N] [--data DIR]`; `flags` measures what flags
+//! cost and nothing else, `indexes` what each index of visits does. Prints a table of medians of three alternating
 //! rounds and the ratios. Nothing here is asserted: a slow machine is no broken build.
 #![allow(
     clippy::unwrap_used,
@@ -14,8 +15,10 @@
     reason = "a measuring tool, not the program: it stops at the first surprise and prints what it finds"
 )]
 
+mod flags;
 mod floor;
 mod http;
+mod indexes;
 mod program;
 mod world;
 
@@ -34,6 +37,9 @@ struct Arguments {
     seconds: u64,
     visits: i64,
     data: Option<PathBuf>,
+    rounds: usize,
+    flags: bool,
+    indexes: bool,
 }
 
 fn arguments() -> Arguments {
@@ -41,11 +47,17 @@ fn arguments() -> Arguments {
         seconds: 8,
         visits: 1_000_000,
         data: std::env::var_os("SAMPARK_REFERENCE_DATA").map(PathBuf::from),
+        rounds: ROUNDS,
+        flags: false,
+        indexes: false,
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
             "--seconds" => arguments.seconds = words.next().unwrap().parse().unwrap(),
+            "flags" => arguments.flags = true,
+            "indexes" => arguments.indexes = true,
+            "--rounds" => arguments.rounds = words.next().unwrap().parse().unwrap(),
             "--visits" => arguments.visits = words.next().unwrap().parse().unwrap(),
             "--data" => arguments.data = words.next().map(PathBuf::from),
             _ => {}
@@ -88,18 +100,38 @@ async fn main() {
     let world = World::build(&url, &dir).await;
     floor::prepare(&url).await;
     let program = Program::serve(&dir, &url);
+    http::warm(program.address, &world).await;
+    if arguments.flags {
+        flags::run(program.address, &world, &url, arguments.rounds, time).await;
+    } else if arguments.indexes {
+        indexes::run(program.address, &world, &url, arguments.rounds, time).await;
+    } else {
+        everything(&arguments, program, &world, &url, &dir, &postgres).await;
+    }
+    postgres.stop().await.unwrap();
+    let _ = std::fs::remove_dir_all(&dir);
+}
 
+async fn everything(
+    arguments: &Arguments,
+    program: Program,
+    world: &World,
+    url: &str,
+    dir: &std::path::Path,
+    postgres: &EmbeddedPostgres,
+) {
+    let (rounds, time) = (arguments.rounds, Duration::from_secs(arguments.seconds));
     let (mut single_floor, mut single, mut batch_floor, mut batch, mut scattered) =
         (vec![], vec![], vec![], vec![], vec![]);
-    for round in 0..ROUNDS {
-        eprintln!("round {} of {ROUNDS}", round + 1);
-        single_floor.push(floor::single_rows(&url, 32, time).await);
-        single.push(http::visits(program.address, &world, 64, 1, true, time).await);
-        batch_floor.push(floor::batches(&url, 8, 100, time).await);
-        batch.push(http::visits(program.address, &world, 8, 100, false, time).await);
-        scattered.push(http::visits(program.address, &world, 8, 100, true, time).await);
+    for round in 0..rounds {
+        eprintln!("round {} of {rounds}", round + 1);
+        single_floor.push(floor::single_rows(url, 32, time).await);
+        single.push(http::visits(program.address, world, 64, 1, true, time).await);
+        batch_floor.push(floor::batches(url, 8, 100, time).await);
+        batch.push(http::visits(program.address, world, 8, 100, false, time).await);
+        scattered.push(http::visits(program.address, world, 8, 100, true, time).await);
     }
-    println!("\n| visits a second | median of {ROUNDS} | spread |\n|---|---:|---:|");
+    println!("\n| visits a second | median of {rounds} | spread |\n|---|---:|---:|");
     let a = line(
         "PostgreSQL alone, single rows, 32 clients, autocommit",
         &single_floor,
@@ -116,13 +148,11 @@ async fn main() {
     println!("| batches / rows by 100 | {:.2} | 0.50 |", d / c);
     println!("| scattered batches / rows by 100 | {:.2} | |", e / c);
 
-    totals(&arguments, &program, &world, &url).await;
-    footprint(program, &dir, &url).await;
+    totals(arguments, &program, world, url).await;
+    footprint(program, dir, url).await;
     if let Some(data) = &arguments.data {
-        import(data, &dir, &postgres).await;
+        import(data, dir, postgres).await;
     }
-    postgres.stop().await.unwrap();
-    let _ = std::fs::remove_dir_all(&dir);
 }
 
 /// Totals of the state for 30 days while visits are stored.

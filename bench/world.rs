@@ -1,4 +1,4 @@
-//! A state with 2,000 booths and 64 signed-in workers, written straight into the database.
+//! A state with 2,000 booths and 2,048 signed-in workers, written straight into the database.
 
 use std::path::Path;
 
@@ -7,6 +7,9 @@ use sampark::platform::clock::Clock;
 use sampark::platform::ids::{SessionId, WorkerId};
 use tokio_postgres::NoTls;
 use uuid::Uuid;
+
+/// Workers: so many that none makes more visits on a day than people do.
+pub const WORKERS: i32 = 2048;
 
 #[derive(Clone)]
 pub struct World {
@@ -33,32 +36,37 @@ const UNITS: &str = "
         WHEN 'mandal' THEN ARRAY[1, 2, 10 + (id - 100) / 20, id]
         ELSE ARRAY[1, 2, 10 + (id - 1000) / 400, 20 + (id - 1000) / 500, 30 + (id - 1000) / 84, 100 + (id - 1000) / 20, id] END
     FROM units;
-    INSERT INTO campaigns (id, unit_id, name, starts_on, created_at, updated_at) VALUES (1, 2, 'Bench', '2026-10-01', now(), now());
+    -- Phones that wait for a network are not what is measured.
+    INSERT INTO campaigns (id, unit_id, name, starts_on, bounds, created_at, updated_at)
+    VALUES (1, 2, 'Bench', '2026-10-01', '{\"backdated\": {\"days\": 90}}', now(), now());
     INSERT INTO campaign_questions (campaign_id, version, questions, created_at) VALUES (1, 1, '[
         {\"key\": \"heard\", \"type\": \"bool\", \"labels\": {}},
         {\"key\": \"need\", \"type\": \"choice\", \"options\": [\"road\", \"water\"], \"labels\": {}}]', now());
-    INSERT INTO workers (id, unit_id, name, created_at, updated_at)
-    SELECT n, 2, 'Worker', now(), now() FROM generate_series(1, 64) n;
-    INSERT INTO grants (worker_id, role, unit_id, valid_from, created_at)
-    SELECT n, 'state_admin', 2, '2020-01-01', now() FROM generate_series(1, 64) n;
     ANALYZE";
 
 impl World {
     pub async fn build(url: &str, dir: &Path) -> Self {
         execute(url, UNITS).await;
+        let people = format!(
+            "INSERT INTO workers (id, unit_id, name, created_at, updated_at)
+             SELECT n, 2, 'Worker', now(), now() FROM generate_series(1, {WORKERS}) n;
+             INSERT INTO grants (worker_id, role, unit_id, valid_from, created_at)
+             SELECT n, 'state_admin', 2, '2020-01-01', now() FROM generate_series(1, {WORKERS}) n"
+        );
+        execute(url, &people).await;
         let keys = KeyRing::load_or_make(dir).unwrap();
         let now = Clock::system(chrono_tz::Asia::Kolkata).now();
-        let mut tokens = Vec::new();
-        for worker in 1..=64 {
+        let (mut tokens, mut sql) = (Vec::new(), String::new());
+        for worker in 1..=WORKERS {
             let (device, session) = (Uuid::new_v4(), Uuid::new_v4());
-            let sql = format!(
+            sql.push_str(&format!(
                 "INSERT INTO devices (id, worker_id, created_at, last_seen_at) VALUES ('{device}', {worker}, now(), now());
                  INSERT INTO sessions (id, worker_id, device_id, strength, created_at, expires_at)
-                 VALUES ('{session}', {worker}, '{device}', 'totp', now(), '2100-01-01')"
-            );
-            execute(url, &sql).await;
+                 VALUES ('{session}', {worker}, '{device}', 'totp', now(), '2100-01-01');"
+            ));
             tokens.push(keys.sign(WorkerId(worker), SessionId(session), now).unwrap());
         }
+        execute(url, &sql).await;
         Self {
             state_id: 2,
             booths: (1000..3000).collect(),
@@ -77,6 +85,12 @@ pub async fn execute(url: &str, sql: &str) {
 }
 
 pub async fn count(url: &str, sql: &str) -> i64 {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.query_one(sql, &[]).await.unwrap().get(0)
+}
+
+pub async fn text(url: &str, sql: &str) -> String {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(connection);
     client.query_one(sql, &[]).await.unwrap().get(0)

@@ -72,6 +72,8 @@ actions! {
     VisitReadOwn "visit.read_own"
     /// See all visits.
     VisitRead "visit.read"
+    /// Answer the flags of one's own visits.
+    VisitAnswerOwn "visit.answer_own"
     /// Correct one's own visits.
     VisitCorrectOwn "visit.correct_own"
     /// Correct anyone's visits.
@@ -82,6 +84,8 @@ actions! {
     VisitExport "visit.export"
     /// Give verdicts on visits and take them back.
     ReviewWrite "review.write"
+    /// See how workers and booths differ from their peers.
+    AuditIndicatorRead "audit_indicator.read"
     /// See who has signed which week.
     SignoffRead "signoff.read"
     /// Sign a mandal's week.

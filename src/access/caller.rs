@@ -256,6 +256,12 @@ impl Caller {
         self.today
     }
 
+    /// The language in which he reads, a BCP 47 tag.
+    #[must_use]
+    pub fn language(&self) -> &str {
+        &self.session.language
+    }
+
     /// How he proved himself in this session.
     #[must_use]
     pub fn strength(&self) -> Strength {

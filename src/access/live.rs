@@ -60,6 +60,8 @@ pub struct LiveSession {
     pub device_id: DeviceId,
     pub expires_at: DateTime<Utc>,
     pub strength: Strength,
+    /// The worker's language, a BCP 47 tag.
+    pub language: String,
     pub grants: Vec<Grant>,
     /// What a service may do; empty for a worker, whose roles say it.
     pub actions: Vec<ActionName>,
@@ -75,6 +77,8 @@ struct SessionRow {
     expires_at: DateTime<Utc>,
     #[diesel(sql_type = Text)]
     strength: String,
+    #[diesel(sql_type = Text)]
+    language: String,
 }
 
 #[derive(diesel::QueryableByName)]
@@ -104,7 +108,8 @@ pub async fn live_session(
     now: DateTime<Utc>,
 ) -> QueryResult<Option<LiveSession>> {
     let row: Option<SessionRow> = statement(
-        "SELECT s.worker_id, s.device_id, s.expires_at, s.strength FROM sessions s JOIN workers w ON w.id = s.worker_id
+        "SELECT s.worker_id, s.device_id, s.expires_at, s.strength, w.language
+         FROM sessions s JOIN workers w ON w.id = s.worker_id
          WHERE s.id = $1 AND s.worker_id = $2 AND s.revoked_at IS NULL AND s.expires_at > $3 AND w.active",
     )
     .bind::<SqlUuid, _>(session_id)
@@ -135,6 +140,7 @@ pub async fn live_session(
         device_id: row.device_id,
         expires_at: row.expires_at,
         strength: Strength::find(&row.strength),
+        language: row.language,
         grants: grants.collect(),
         actions: Vec::new(),
     }))
@@ -172,6 +178,7 @@ pub async fn live_service(
         device_id: DeviceId(client_id),
         expires_at: DateTime::<Utc>::MAX_UTC,
         strength: Strength::Program,
+        language: "en".to_owned(),
         grants: row
             .unit_ids
             .into_iter()

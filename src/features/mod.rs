@@ -8,6 +8,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 pub mod bulk_voids;
 pub mod cadre;
+pub mod audit_indicators;
 pub mod campaigns;
 pub mod contacts;
 pub mod draws;
@@ -45,6 +46,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     visits::routes(config);
     reviews::routes(config);
     bulk_voids::routes(config);
+    audit_indicators::routes(config);
     totals::routes(config);
     cadre::routes(config);
     feed::routes(config);

@@ -65,6 +65,12 @@ impl Clock {
         at.with_timezone(&self.zone).date_naive()
     }
 
+    /// The name of the operating time zone in the tz database, which PostgreSQL knows too.
+    #[must_use]
+    pub fn zone_name(&self) -> &'static str {
+        self.zone.name()
+    }
+
     /// The time of day at `at` in the operating time zone.
     #[must_use]
     pub fn time_of(&self, at: DateTime<Utc>) -> NaiveTime {

@@ -71,6 +71,13 @@ enum Step {
     Rename {
         booth: usize,
     },
+    /// He answers a flag of a visit, or reads another language from now on.
+    Answer {
+        visit: usize,
+    },
+    Language {
+        english: bool,
+    },
     Campaign,
     Grant {
         booth: usize,
@@ -100,6 +107,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (booth(), known()).prop_map(|(booth, known)| Step::Other { booth, known }),
         2 => (booth(), any::<bool>(), 0..3i64).prop_map(|(booth, to, day)| Step::Move { booth, to, day }),
         1 => booth().prop_map(|booth| Step::Rename { booth }),
+        2 => (0..100usize).prop_map(|visit| Step::Answer { visit }),
+        1 => any::<bool>().prop_map(|english| Step::Language { english }),
         1 => Just(Step::Campaign),
         1 => booth().prop_map(|booth| Step::Grant { booth }),
         1 => (0..100usize).prop_map(|grant| Step::EndGrant { grant }),
@@ -184,6 +193,8 @@ impl Run {
             Step::Correct { visit, outcome } => self.correct(visit, outcome).await,
             Step::Upload { lost } => self.upload(lost).await,
             Step::Sync { limit, pages, lost } => self.sync(limit, pages, lost).await,
+            // A phone that is in the midst of a sync sends no hashes: what is damaged then shows at the sync after.
+            Step::Damage { .. } if !self.phone.complete => {}
             Step::Damage { kind, item } => {
                 if let Some(id) = Self::nth(self.phone.of(KINDS[kind]).keys().cloned(), item) {
                     self.phone.items.get_mut(KINDS[kind]).unwrap().remove(&id);
@@ -219,6 +230,16 @@ impl Run {
             Step::Rename { booth } => {
                 let path = format!("/v1/units/{}", self.world.unit(BOOTHS[booth]));
                 self.patch(&path, json!({"doors": self.recorded.len()})).await;
+            }
+            Step::Answer { visit } => self.answer(visit).await,
+            Step::Language { english } => {
+                let now = self.worker.client.get("/v1/me/data").await.expect(200);
+                let client = self.worker.client.header("If-Match", now.header("etag").unwrap());
+                let language = if english { "en" } else { "hi" };
+                client
+                    .patch("/v1/me/data", json!({"language": language}))
+                    .await
+                    .expect(200);
             }
             Step::Campaign => {
                 let path = format!("/v1/campaigns/{}", self.campaign);
@@ -263,6 +284,29 @@ impl Run {
         let now = self.admin.client.get(path).await.expect(200);
         let client = self.admin.client.header("If-Match", now.header("etag").unwrap());
         client.patch(path, change).await.expect(200);
+    }
+
+    async fn answer(&self, visit: usize) {
+        let flagged = self
+            .phone
+            .of("visits")
+            .values()
+            .filter(|item| item["flags"] != json!([]));
+        let Some(item) = Self::nth(flagged, visit) else {
+            return;
+        };
+        let (id, code) = (&item["id"], &item["flags"][0]["code"]);
+        let path = format!(
+            "/v1/visits/{}/flags/{}/answer",
+            id.as_str().unwrap(),
+            code.as_str().unwrap()
+        );
+        let text = format!("Said {}", self.recorded.len());
+        self.worker
+            .client
+            .post(&path, json!({"text": text}))
+            .await
+            .expect(200);
     }
 
     /// With the version that the phone knows: whoever changed it meanwhile wins, and the next sync shows it.

@@ -257,6 +257,12 @@ async fn scene() -> Scene {
     let app = TestApp::start().await;
     let world = World::build(&app).await;
     assert_eq!(world.campaign("S1").await, 1);
+    // The visit of the examples took 240 s: it has a flag to be answered.
+    world
+        .db
+        .batch_execute(r#"UPDATE campaigns SET bounds = '{"too_short": {"seconds": 300}}'"#)
+        .await
+        .unwrap();
     let admin = world.actor(&app, Role::NationalAdmin, "IN").await.client;
     let phone = admin.get("/v1/me").await.expect(200).json["worker"]["phone"].clone();
     let worker = world.actor(&app, Role::BoothWorker, "S1-B2").await;

@@ -20,6 +20,8 @@ use crate::platform::ids::{CampaignId, UnitId, VisitId};
 
 /// The kinds that other programs are told of: what holds no people's data.
 pub const KINDS_FOR_SERVICES: [&str; 4] = ["campaign", "household", "unit", "visit"];
+/// The kinds whose subjects are visits: an answer to a flag is told as the visit with its flags.
+const OF_VISITS: [&str; 2] = ["visit", "flag_answer"];
 /// An entry of more subjects than this (an import's) tells them without their values.
 const VALUES: usize = 500;
 
@@ -73,11 +75,11 @@ pub async fn items_for_programs(
         .collect())
 }
 
-/// The uuids of the entries of a kind.
-fn keys(entries: &[PostedEntry], kind: &str, most: usize) -> Vec<Key> {
+/// The uuids of the entries of some kinds.
+fn keys(entries: &[PostedEntry], kinds: &[&str], most: usize) -> Vec<Key> {
     let of_kind = entries
         .iter()
-        .filter(|entry| entry.subject == kind && entry.subject_uuids.len() <= most);
+        .filter(|entry| kinds.contains(&entry.subject.as_str()) && entry.subject_uuids.len() <= most);
     let keys: BTreeSet<Key> = of_kind
         .flat_map(|entry| entry.subject_uuids.iter().map(|id| (entry.state_id, *id)))
         .collect();
@@ -105,11 +107,11 @@ async fn look_up(
     entries: &[PostedEntry],
 ) -> Result<Known, ApiError> {
     let mut known = Known::default();
-    let visits = keys(entries, "visit", usize::MAX);
+    let visits = keys(entries, &OF_VISITS, usize::MAX);
     for row in queries::visit_standings(tx, &visits).await? {
         known.visits.insert((row.state_id, row.id), row);
     }
-    let households = keys(entries, "household", usize::MAX);
+    let households = keys(entries, &["household"], usize::MAX);
     for row in queries::household_standings(tx, &households).await? {
         known.households.insert((row.state_id, row.id), row);
     }
@@ -138,7 +140,7 @@ impl Known {
         caller: &Caller,
         entries: &[PostedEntry],
     ) -> Result<(), ApiError> {
-        let visits = keys(entries, "visit", VALUES);
+        let visits = keys(entries, &OF_VISITS, VALUES);
         if !caller.is_service() && !visits.is_empty() {
             let visits: Vec<_> = visits
                 .into_iter()
@@ -181,7 +183,7 @@ impl Known {
             _ => Some(changed(SubjectId::Number(*id))),
         }));
         subjects.extend(entry.subject_uuids.iter().filter_map(|id| match kind {
-            "visit" => self.thing(&self.visits, &self.visit_values, (entry.state_id, *id)),
+            "visit" | "flag_answer" => self.thing(&self.visits, &self.visit_values, (entry.state_id, *id)),
             "household" => self.thing(&self.households, &BTreeMap::new(), (entry.state_id, *id)),
             _ => Some(changed(SubjectId::Uuid(*id))),
         }));

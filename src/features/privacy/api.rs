@@ -60,8 +60,9 @@ pub async fn correct_my_data(
     if_match: IfMatch,
     body: Json<MyDataPatch>,
     db: web::Data<Db>,
+    access: web::Data<Access>,
 ) -> Result<Reply, ApiError> {
-    let patch = body.value;
+    let (worker_id, patch) = (caller.worker_id(), body.value);
     let (actor, keys) = (*caller.actor(), db.keys().clone());
     let view = db
         .write(&actor, async move |tx| {
@@ -82,6 +83,8 @@ pub async fn correct_my_data(
             Ok((view, record))
         })
         .await?;
+    // His session remembers his language.
+    access.forget_workers(&[worker_id]);
     Ok(Reply::ok(&view)?.with_version(view.version))
 }
 

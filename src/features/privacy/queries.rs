@@ -100,7 +100,7 @@ pub async fn versions_in_use(tx: &mut Tx) -> QueryResult<Vec<u16>> {
     let rows: Vec<VersionRow> = statement(
         "SELECT DISTINCT get_byte(s.sealed, 1) * 256 + get_byte(s.sealed, 2) AS version FROM (
              SELECT phone_sealed AS sealed FROM workers UNION ALL SELECT phone_sealed FROM contacts
-             UNION ALL SELECT note_sealed FROM visits UNION ALL SELECT sealed FROM webhook_secrets
+             UNION ALL SELECT note_sealed FROM visits UNION ALL SELECT text_sealed FROM flag_answers UNION ALL SELECT sealed FROM webhook_secrets
              UNION ALL SELECT (content ->> 'note_sealed')::bytea FROM visit_versions
              UNION ALL SELECT body FROM idempotency_keys WHERE length(body) > 2 AND get_byte(body, 0) = 1) s
          WHERE s.sealed IS NOT NULL",

@@ -28,6 +28,7 @@ enum Place {
     Contacts(Option<(UnitId, ContactId)>),
     Visits(Option<visits::VisitKey>),
     OldVisits(Option<visits::VersionKey>),
+    FlagAnswers(Option<visits::VersionKey>),
     Answers(Option<(WorkerId, String)>),
     End,
 }
@@ -56,9 +57,15 @@ pub async fn reseal_all(db: &Db, clock: &Clock) -> Result<(), ApiError> {
                     last => Place::Visits(last),
                 },
                 Place::OldVisits(after) => match visits::reseal_old_notes(tx, &keys, after, STEP).await? {
-                    None => Place::Answers(None),
+                    None => Place::FlagAnswers(None),
                     last => Place::OldVisits(last),
                 },
+                Place::FlagAnswers(after) => {
+                    match visits::reseal_flag_answers(tx, &keys, after, STEP).await? {
+                        None => Place::Answers(None),
+                        last => Place::FlagAnswers(last),
+                    }
+                }
                 Place::Answers(after) => match reseal_answers(tx, &keys, after, STEP).await? {
                     None => Place::End,
                     last => Place::Answers(last),

@@ -69,7 +69,7 @@ pub async fn list_review_queue(
         rows,
         limit,
         |row| (-row.doubt, row.visit.visited_on, row.visit.id),
-        QueueItemView::from,
+        |row| QueueItemView::new(row, caller.language()),
     ))
 }
 
@@ -109,7 +109,7 @@ pub async fn review_visit(
     let (actor, keys) = (*caller.actor(), db.keys().clone());
     db.write_once(&actor, body.idempotency, async move |tx| {
         let (judged, record) = judge_one(tx, &keys, &caller, &opinion).await?;
-        Ok((reply(judged.visit)?, record))
+        Ok((reply(judged.visit, &caller)?, record))
     })
     .await
 }
@@ -136,12 +136,13 @@ pub async fn undo_review(caller: Caller, id: Path<VisitId>, db: web::Data<Db>) -
         version: None,
     };
     let (actor, keys) = (*caller.actor(), db.keys().clone());
+    let reader = caller.clone();
     let judged: Judged = db
         .write(&actor, async move |tx| {
             judge_one(tx, &keys, &caller, &opinion).await
         })
         .await?;
-    reply(judged.visit)
+    reply(judged.visit, &reader)
 }
 
 /// Every verdict on a visit

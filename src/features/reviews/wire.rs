@@ -212,11 +212,12 @@ pub struct QueueItemView {
     pub visit: VisitView,
 }
 
-impl From<QueueRow> for QueueItemView {
-    fn from(row: QueueRow) -> Self {
+impl QueueItemView {
+    /// For a reader of this language.
+    pub fn new(row: QueueRow, language: &str) -> Self {
         Self {
             doubt: row.doubt,
-            visit: row.visit.into(),
+            visit: VisitView::new(row.visit, language),
         }
     }
 }

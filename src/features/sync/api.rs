@@ -40,9 +40,9 @@ pub async fn sync(caller: Caller, body: Json<SyncSent>, db: web::Data<Db>) -> Re
     let page: SyncView = db
         .read(async |tx| {
             let now = Now::read(tx, &caller, &scope).await?;
-            let mut round = Round::new(known, now, sent.limit());
+            let mut round = Round::new(known, now, sent.limit(), caller.language());
             round.compare(&sent.held);
-            round.fill(tx, &scope).await?;
+            round.fill(tx, db.keys(), &scope).await?;
             round.page.cursor = round.known.to_cursor(worker_id, at);
             round.page.server_time = at;
             Ok(round.page)

@@ -62,7 +62,7 @@ impl Now {
         );
         let visits = sum(
             &mut now.days,
-            queries::visit_hashes(tx, scope, caller.today()).await?,
+            queries::visit_hashes(tx, scope, caller.language(), caller.today()).await?,
         );
         now.hashes = [
             all(now.grants.values().map(|grant| item_value(grant.id, &grant.rev))),

@@ -6,16 +6,17 @@ use diesel::sql_types::{
     Array, BigInt, Bool, Date, Double, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid,
 };
 use diesel_async::RunQueryDsl;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::rules::{MAX_UNITS, VISIT_DAYS};
-use super::wire::SyncFlag;
 use crate::access::Scope;
 use crate::access::actions::SyncRead;
+use crate::features::visits::{FlagAnswer, SealedAnswers, flag_answers, open_answers};
+use crate::platform::data_keys::DataKeys;
 use crate::platform::db::Tx;
 use crate::platform::ids::{CampaignId, HouseholdId, UnitId, VisitId};
 use crate::platform::statement::statement;
-use crate::platform::stored::Stored;
 
 #[derive(Clone, Debug, diesel::QueryableByName)]
 pub struct UnitRow {
@@ -209,13 +210,16 @@ macro_rules! last_review {
     };
 }
 
-/// What of a visit is shown to its author, in 8 hexadecimal digits. All else of it is fixed or moves `version`.
+/// What of a visit is shown to its author, in 8 hexadecimal digits. All else of it is fixed or moves `version`. Where it
+/// is flagged, the language of the reasons ($1) and the number of the last answer are part of it.
 macro_rules! visit_rev {
     () => {
         concat!(
             "left(encode(sha256(convert_to(v.version || '|' || v.review || '|' || ",
             last_review!(),
-            " || '|' || v.flags::text, 'UTF8')), 'hex'), 8)"
+            " || '|' || v.flags::text || CASE WHEN v.flags = '[]' THEN '' ELSE '|' || $1::text || '|' || coalesce((
+                 SELECT max(a.number) FROM flag_answers a WHERE a.state_id = v.state_id AND a.visit_id = v.id), 0) END,
+                 'UTF8')), 'hex'), 8)"
         )
     };
 }
@@ -224,6 +228,7 @@ macro_rules! visit_rev {
 pub async fn visit_hashes(
     tx: &mut Tx,
     scope: &Scope<SyncRead>,
+    language: &str,
     today: NaiveDate,
 ) -> QueryResult<Vec<NumberRow>> {
     statement(concat!(
@@ -231,8 +236,9 @@ pub async fn visit_hashes(
                 bit_xor(('x' || left(encode(sha256(convert_to(v.id || ':' || ",
         visit_rev!(),
         ", 'UTF8')), 'hex'), 16))::bit(64)::bigint) AS number
-         FROM visits v WHERE v.worker_id = $1 AND v.visited_on >= $2 GROUP BY v.visited_on"
+         FROM visits v WHERE v.worker_id = $2 AND v.visited_on >= $3 GROUP BY v.visited_on"
     ))
+    .bind::<Text, _>(language)
     .bind::<Nullable<Integer>, _>(scope.actor().worker_id)
     .bind::<Date, _>(today - VISIT_DAYS)
     .load(tx)
@@ -241,6 +247,8 @@ pub async fn visit_hashes(
 
 #[derive(Clone, Debug, diesel::QueryableByName)]
 pub struct VisitRow {
+    #[diesel(sql_type = Integer)]
+    pub state_id: UnitId,
     #[diesel(sql_type = SqlUuid)]
     pub id: VisitId,
     #[diesel(sql_type = Text)]
@@ -258,7 +266,9 @@ pub struct VisitRow {
     #[diesel(sql_type = Text)]
     pub outcome: String,
     #[diesel(sql_type = Jsonb)]
-    pub flags: Stored<Vec<SyncFlag>>,
+    pub flags: Value,
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    pub flag_answers_sealed: SealedAnswers,
     #[diesel(sql_type = Text)]
     pub review: String,
     #[diesel(sql_type = Nullable<Text>)]
@@ -271,30 +281,42 @@ pub struct VisitRow {
     pub version: i32,
 }
 
-/// The caller's own visits of some days, day by day as they are named and by id, each day's after the id named beside it.
+/// The caller's own visits of some days, day by day as they are named and by id, each day's after the id named beside it;
+/// with what he says to their flags.
 pub async fn visits(
     tx: &mut Tx,
+    keys: &DataKeys,
     scope: &Scope<SyncRead>,
+    language: &str,
     days: &[(NaiveDate, Uuid)],
     limit: usize,
-) -> QueryResult<Vec<VisitRow>> {
-    statement(concat!(
-        "SELECT v.id, ",
+) -> QueryResult<Vec<(VisitRow, Vec<FlagAnswer>)>> {
+    let rows: Vec<VisitRow> = statement(concat!(
+        "SELECT v.state_id, v.id, ",
         visit_rev!(),
-        " AS rev, v.booth_id, v.campaign_id, v.household_id, v.visited_at, v.visited_on, v.outcome, v.flags, v.review,
+        " AS rev, ",
+        flag_answers!(),
+        ", v.booth_id, v.campaign_id, v.household_id, v.visited_at, v.visited_on, v.outcome, v.flags, v.review,
                 (SELECT r.reason FROM reviews r WHERE r.state_id = v.state_id AND r.visit_id = v.id
                  ORDER BY r.number DESC LIMIT 1) AS review_reason,
                 v.voided_at IS NOT NULL AS voided, v.void_reason, v.version
-         FROM unnest($1::date[], $2::uuid[]) WITH ORDINALITY AS d (day, after, n)
-         JOIN visits v ON v.visited_on = d.day AND v.id > d.after AND v.worker_id = $3
-         ORDER BY d.n, v.id LIMIT $4"
+         FROM unnest($2::date[], $3::uuid[]) WITH ORDINALITY AS d (day, after, n)
+         JOIN visits v ON v.visited_on = d.day AND v.id > d.after AND v.worker_id = $4
+         ORDER BY d.n, v.id LIMIT $5"
     ))
+    .bind::<Text, _>(language)
     .bind::<Array<Date>, _>(days.iter().map(|(day, _)| *day).collect::<Vec<_>>())
     .bind::<Array<SqlUuid>, _>(days.iter().map(|(_, after)| *after).collect::<Vec<_>>())
     .bind::<Nullable<Integer>, _>(scope.actor().worker_id)
     .bind::<BigInt, _>(bound(limit))
     .load(tx)
-    .await
+    .await?;
+    let opened = rows.into_iter().map(|mut row| {
+        let sealed = row.flag_answers_sealed.take();
+        let answers = open_answers(keys, (row.state_id, row.id), sealed)?;
+        Ok((row, answers))
+    });
+    opened.collect()
 }
 
 fn bound(limit: usize) -> i64 {

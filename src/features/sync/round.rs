@@ -13,6 +13,7 @@ use super::wire::{Held, SyncCampaign, SyncHousehold, SyncView, SyncVisit};
 use crate::access::Scope;
 use crate::access::actions::SyncRead;
 use crate::features::campaigns::list_current;
+use crate::platform::data_keys::DataKeys;
 use crate::platform::db::Tx;
 use crate::platform::error::ApiError;
 use crate::platform::ids::{CampaignId, UnitId};
@@ -27,11 +28,13 @@ pub struct Round {
     /// For how many more items there is room.
     room: usize,
     limit: usize,
+    /// In which flags are explained.
+    language: String,
 }
 
 impl Round {
     /// An empty page for a phone that holds this, or nothing.
-    pub fn new(known: Option<Known>, now: Now, limit: usize) -> Self {
+    pub fn new(known: Option<Known>, now: Now, limit: usize, language: &str) -> Self {
         let page = SyncView {
             fresh: known.is_none(),
             ..SyncView::default()
@@ -42,6 +45,7 @@ impl Round {
             page,
             room: limit,
             limit,
+            language: language.to_owned(),
         }
     }
 
@@ -66,14 +70,19 @@ impl Round {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn fill(&mut self, tx: &mut Tx, scope: &Scope<SyncRead>) -> Result<(), ApiError> {
+    pub async fn fill(
+        &mut self,
+        tx: &mut Tx,
+        keys: &DataKeys,
+        scope: &Scope<SyncRead>,
+    ) -> Result<(), ApiError> {
         self.known.hashes = None;
         self.note_booths();
         self.add_grants_and_units();
         self.add_campaigns(tx).await?;
         self.add_changed_households(tx).await?;
         self.add_whole_booths(tx).await?;
-        self.add_days(tx, scope).await?;
+        self.add_days(tx, keys, scope).await?;
         self.page.has_more = !self.is_complete();
         if !self.page.has_more {
             self.known.positions.clone_from(&self.now.heads);
@@ -245,7 +254,12 @@ impl Round {
     }
 
     /// Days whose visits differ, and the rest of one from the page before.
-    async fn add_days(&mut self, tx: &mut Tx, scope: &Scope<SyncRead>) -> Result<(), ApiError> {
+    async fn add_days(
+        &mut self,
+        tx: &mut Tx,
+        keys: &DataKeys,
+        scope: &Scope<SyncRead>,
+    ) -> Result<(), ApiError> {
         let found = difference(&self.known.days, &self.now.days);
         for day in found.gone {
             self.known.days.remove(&day);
@@ -268,23 +282,31 @@ impl Round {
         if wanted.is_empty() || self.room == 0 {
             return Ok(());
         }
-        let mut rows = queries::visits(tx, scope, &wanted, self.room.saturating_add(1)).await?;
+        let mut rows = queries::visits(
+            tx,
+            keys,
+            scope,
+            &self.language,
+            &wanted,
+            self.room.saturating_add(1),
+        )
+        .await?;
         let more = rows.len() > self.room;
         rows.truncate(self.room);
         self.known.partial = rows
             .last()
             .filter(|_| more)
-            .map(|row| Partial::Day(day_number(row.visited_on), row.id.0));
+            .map(|(row, _)| Partial::Day(day_number(row.visited_on), row.id.0));
         self.room = self.room.saturating_sub(rows.len());
         let mut begun = partial;
-        for row in rows {
+        for (row, answers) in rows {
             let day = day_number(row.visited_on);
             if begun != Some(day) {
                 begun = Some(day);
                 self.known.days.remove(&day);
                 self.page.replaced.days.push(row.visited_on);
             }
-            let item = SyncVisit::from(row);
+            let item = SyncVisit::new(row, &answers, &self.language);
             add(&mut self.known.days, day, item_value(item.id, &item.rev));
             self.page.visits.push(item);
         }

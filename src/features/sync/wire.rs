@@ -9,6 +9,7 @@ use crate::access::Role;
 use crate::access::policy::Grant;
 use crate::features::campaigns::{CampaignView, Issue, Question};
 use crate::features::households::blur;
+use crate::features::visits::{FlagAnswer, FlagView, flag_views};
 use crate::platform::ids::{CampaignId, GrantId, HouseholdId, UnitId, VisitId};
 use crate::platform::location::Location;
 use crate::platform::validate::{FieldErrors, Validate};
@@ -369,19 +370,6 @@ impl SyncHousehold {
     }
 }
 
-/// A machine's doubt about a visit, with what it measured and the bound.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct SyncFlag {
-    #[schema(example = "clock_skew")]
-    pub code: String,
-    #[serde(default)]
-    #[schema(example = 86400.0)]
-    pub measured: Option<f64>,
-    #[serde(default)]
-    #[schema(example = 600.0)]
-    pub bound: Option<f64>,
-}
-
 /// What became of a visit that the worker made: enough to show him his day; the whole of it is at `/v1/visits/{id}`.
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct SyncVisit {
@@ -402,7 +390,7 @@ pub struct SyncVisit {
     pub visited_on: NaiveDate,
     #[schema(example = "met")]
     pub outcome: String,
-    pub flags: Vec<SyncFlag>,
+    pub flags: Vec<FlagView>,
     /// `unreviewed`, `verified`, `rejected` or `correction_wanted`.
     #[schema(example = "unreviewed")]
     pub review: String,
@@ -416,8 +404,9 @@ pub struct SyncVisit {
     pub version: i32,
 }
 
-impl From<VisitRow> for SyncVisit {
-    fn from(row: VisitRow) -> Self {
+impl SyncVisit {
+    /// For its author, whose language this is.
+    pub fn new(row: VisitRow, answers: &[FlagAnswer], language: &str) -> Self {
         Self {
             id: row.id,
             rev: row.rev,
@@ -427,7 +416,7 @@ impl From<VisitRow> for SyncVisit {
             visited_at: row.visited_at,
             visited_on: row.visited_on,
             outcome: row.outcome,
-            flags: row.flags.0,
+            flags: flag_views(&row.flags, answers, language),
             review: row.review,
             review_reason: row.review_reason,
             voided: row.voided,

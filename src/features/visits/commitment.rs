@@ -1,8 +1,9 @@
 //! What of a visit is committed to, and in which parts it can be erased.
 //!
-//! `review` is no part: a verdict is an entry of its own. `sent_digest` is none either: it only tells resends.
+//! `review` is no part: a verdict is an entry of its own, and so is an answer to a flag, which has two parts: the facts and
+//! the text. `sent_digest` is none either: it only tells resends.
 
-use super::queries::VisitRow;
+use super::queries::{AnswerRow, VisitRow};
 use crate::journal::Digest;
 use crate::journal::commitment::{Canonical, Salts, digest_of_versions};
 
@@ -120,4 +121,65 @@ pub fn erased_parts(row: &VisitRow) -> Vec<VisitPart> {
         .into_iter()
         .filter(|part| salts.is_erased(part.index()));
     erased.collect()
+}
+
+/// The place of the text among the parts of an answer.
+const TEXT: usize = 1;
+
+fn parts_of_answer(row: &AnswerRow) -> [Canonical; 2] {
+    let facts = Canonical::default()
+        .field(&row.state_id.0)
+        .field(&row.visit_id.0)
+        .field(&row.number)
+        .field(&row.code)
+        .field(&row.answered_by.0)
+        .field(&row.answered_at);
+    [facts, Canonical::default().field(&row.text)]
+}
+
+/// The digest of the entry that made an answer. `None` if it has no salts.
+#[must_use]
+pub fn digest_of_answer(row: &AnswerRow) -> Option<Digest> {
+    let commitment = Salts::from_bytes(&row.salts)?.commit(&parts_of_answer(row))?;
+    Some(digest_of_versions([(row.visit_id.0, row.number, commitment)]))
+}
+
+/// The salts to keep with an answer once its text is erased.
+#[must_use]
+pub fn erase_answer(row: &AnswerRow) -> Option<Vec<u8>> {
+    let salts = Salts::from_bytes(&row.salts)?.erase(TEXT, &parts_of_answer(row))?;
+    Some(salts.to_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, Utc};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::platform::ids::{UnitId, VisitId, WorkerId};
+
+    #[test]
+    fn an_answer_whose_text_is_erased_still_fits_its_entry_and_no_other_text_does() {
+        let mut answer = AnswerRow {
+            state_id: UnitId(2),
+            visit_id: VisitId(Uuid::from_u128(7)),
+            number: 1,
+            code: "too_short".to_owned(),
+            text: Some("They were in a hurry".to_owned()),
+            answered_by: WorkerId(3),
+            answered_at: DateTime::<Utc>::UNIX_EPOCH,
+            salts: Salts::random().unwrap().to_bytes(),
+        };
+        let digest = digest_of_answer(&answer);
+        assert!(digest.is_some());
+        let mut other = answer.clone();
+        other.text = Some("They were not".to_owned());
+        assert_ne!(digest_of_answer(&other), digest);
+        answer.salts = erase_answer(&answer).unwrap();
+        answer.text = None;
+        assert_eq!(digest_of_answer(&answer), digest);
+        answer.answered_by = WorkerId(4);
+        assert_ne!(digest_of_answer(&answer), digest);
+    }
 }

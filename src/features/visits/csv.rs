@@ -1,11 +1,11 @@
 //! The CSV export: columns and lines (RFC 4180).
 
-use super::wire::VisitView;
+use super::wire::{FlagView, VisitView};
 
 /// The columns of the CSV export.
 const CSV_COLUMNS: &str = "id,campaign_id,booth_id,household_id,worker_id,device_id,visited_at,visited_on,received_at,\
     outcome,channel,people_met,support,issues,answers,question_version,note,lat,lon,accuracy_m,mock,duration_s,flags,\
-    review,voided,void_reason,version,late";
+    review,voided,void_reason,version,late,flag_answers";
 
 /// The first line of the CSV export.
 pub fn csv_header() -> String {
@@ -16,6 +16,7 @@ pub fn csv_header() -> String {
 pub fn csv_line(view: &VisitView) -> String {
     let plain = |value: Option<String>| value.unwrap_or_default();
     let flags: Vec<&str> = view.flags.iter().map(|flag| flag.code.as_str()).collect();
+    let answers: Vec<String> = view.flags.iter().filter_map(answer_of).collect();
     let place = view.location;
     let cells = [
         view.id.to_string(),
@@ -50,10 +51,17 @@ pub fn csv_line(view: &VisitView) -> String {
         text_cell(view.void_reason.as_deref().unwrap_or("")),
         view.version.to_string(),
         plain(view.late.map(|late| late.to_string())),
+        text_cell(&answers.join("; ")),
     ];
     let mut line = cells.join(",");
     line.push_str("\r\n");
     line
+}
+
+/// What was said to a flag: `too_short: they were in a hurry`.
+fn answer_of(flag: &FlagView) -> Option<String> {
+    let text = flag.answer.as_ref()?.text.as_ref()?;
+    Some(format!("{}: {text}", flag.code))
 }
 
 /// A text as a cell: what a spreadsheet would run as a formula gets an apostrophe before it (OWASP, CSV injection), and

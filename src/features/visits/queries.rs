@@ -1,6 +1,7 @@
 //! Every statement about visits. Rows of other people are read with a `Scope` or a `Permit`; the recorder's rows
 //! carry the permit's place in themselves.
 
+pub mod answers;
 pub mod changes;
 mod trails;
 pub mod versions;
@@ -14,9 +15,12 @@ use diesel::{OptionalExtension, QueryResult, QueryableByName};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 
+pub use answers::{AnswerRow, FlagAnswer, add_answer, answers_of, erase_texts};
 pub use trails::{
     DoorAsk, DoorstepRow, TrailKey, TrailRow, booth_location, doorsteps, hold_trails, set_flags, trails,
 };
+
+use answers::{SealedAnswers, open_answers};
 
 use super::wire::VisitFilter;
 use crate::access::policy::Permit;
@@ -24,6 +28,7 @@ use crate::platform::data_keys::{DataKeys, Place};
 use crate::platform::db::Tx;
 use crate::platform::ids::{CampaignId, DeviceId, HouseholdId, UnitId, VisitId, WorkerId};
 use crate::platform::statement::statement;
+use crate::platform::stored::Stored;
 
 pub mod retention;
 pub mod sealing;
@@ -33,16 +38,29 @@ pub mod sealing;
 /// What every statement that reads visits as `v` selects for [`SealedRow`].
 macro_rules! visit_columns {
     () => {
-        "v.*, NULL::text AS note, EXISTS (
+        concat!(
+            "v.*, NULL::text AS note, NULL::jsonb AS flag_answers, ",
+            $crate::features::visits::flag_answers!(),
+            ", EXISTS (
              SELECT 1 FROM lineages vl JOIN sign_offs vs ON vs.mandal_id = ANY (vl.unit_ids)
              WHERE vl.unit_id = v.booth_id AND vl.valid_from <= v.visited_on
                AND (vl.valid_to IS NULL OR vl.valid_to > v.visited_on)
                AND vs.week_start = v.visited_on - (extract(isodow FROM v.visited_on)::integer - 1)
                AND vs.signed_at < v.received_at
                AND (vs.reopened_at IS NULL OR vs.reopened_at > v.received_at)) AS late"
+        )
     };
 }
+pub(crate) use answers::flag_answers;
 pub(crate) use visit_columns;
+
+/// What the others select beside the columns: they do not look for answers to flags, nor whether it was late.
+macro_rules! bare_columns {
+    () => {
+        "NULL::text AS note, NULL::jsonb AS flag_answers, NULL::jsonb AS flag_answers_sealed, NULL::boolean AS late"
+    };
+}
+use bare_columns;
 
 /// A row of `visits`.
 #[derive(Clone, Debug, QueryableByName)]
@@ -115,9 +133,12 @@ pub struct VisitRow {
     /// Whether it came when its week was signed; `None` in the answer to its recording, which does not look.
     #[diesel(sql_type = Nullable<Bool>)]
     pub late: Option<bool>,
+    /// What the author says to its flags; `None` where it was not looked for, as in the answer to its recording.
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    pub flag_answers: Option<Stored<Vec<FlagAnswer>>>,
 }
 
-/// A row of `visits` as it lies there: its note is sealed. Statements that read one select
+/// A row of `visits` as it lies there: its note is sealed, and so are the answers to its flags. Statements that read one select
 /// `visit_columns`; [`open_note`] fills the note.
 #[derive(Debug, QueryableByName)]
 pub struct SealedRow {
@@ -125,6 +146,8 @@ pub struct SealedRow {
     visit: VisitRow,
     #[diesel(sql_type = Nullable<Binary>)]
     note_sealed: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    flag_answers_sealed: SealedAnswers,
 }
 
 /// Where a visit's note is sealed, in each of its versions.
@@ -136,14 +159,16 @@ fn seal_note(keys: &DataKeys, row: &VisitRow) -> QueryResult<Option<Vec<u8>>> {
     Ok(keys.seal_text(&note_place((row.state_id, row.id)), row.note.as_deref())?)
 }
 
-/// A visit with its note opened.
+/// A visit with its note opened, and the answers to its flags.
 ///
 /// # Errors
-/// If the note cannot be opened.
+/// If one cannot be opened.
 pub fn open_note(keys: &DataKeys, sealed: SealedRow) -> QueryResult<VisitRow> {
     let mut row = sealed.visit;
     let place = note_place((row.state_id, row.id));
     row.note = keys.open_text(&place, sealed.note_sealed.as_deref())?;
+    let answers = open_answers(keys, (row.state_id, row.id), sealed.flag_answers_sealed)?;
+    row.flag_answers = Some(Stored(answers));
     Ok(row)
 }
 
@@ -496,11 +521,11 @@ pub async fn replace_visit<A>(
 
 /// Versions of a visible visit, oldest first.
 pub async fn list_versions(tx: &mut Tx, keys: &DataKeys, visit: &VisitRow) -> QueryResult<Vec<VisitRow>> {
-    let rows = statement(
-        "SELECT (jsonb_populate_record(NULL::visits, content)).*, NULL::text AS note, NULL::boolean AS late
-         FROM visit_versions
-         WHERE state_id = $1 AND visit_id = $2 ORDER BY version",
-    )
+    let rows = statement(concat!(
+        "SELECT (jsonb_populate_record(NULL::visits, content)).*, ",
+        bare_columns!(),
+        " FROM visit_versions WHERE state_id = $1 AND visit_id = $2 ORDER BY version"
+    ))
     .bind::<Integer, _>(visit.state_id)
     .bind::<SqlUuid, _>(visit.id)
     .load(tx)

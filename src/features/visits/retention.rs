@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::commitment::{VisitPart, erase_part};
-use super::queries::VisitRow;
+use super::commitment::{VisitPart, erase_answer, erase_part};
 use super::queries::retention::{
     Support, keep_support, next_visits, note_progress, old_versions, progress, store_faded,
 };
+use super::queries::{AnswerRow, VisitKey, VisitRow, answers_of, erase_texts};
 use super::rules::{Fading, counters};
 use crate::journal::{Digest, Entry, Record};
 use crate::platform::data_keys::DataKeys;
@@ -42,15 +42,41 @@ pub async fn fade_next(
     if task == Fading::Support {
         keep_support(tx, &support_of(&rows)).await?;
     }
+    let booths: BTreeMap<VisitKey, UnitId> = rows
+        .iter()
+        .map(|row| ((row.state_id, row.id), row.booth_id))
+        .collect();
+    let answers = match task {
+        Fading::Content => fade_answers(tx, keys, &names).await?,
+        Fading::Support | Fading::Coordinates => Vec::new(),
+    };
     let rows: Vec<VisitRow> = rows.iter().filter_map(|row| faded(row, task)).collect();
     let old: Vec<VisitRow> = old.iter().filter_map(|row| faded(row, task)).collect();
     store_faded(tx, &rows, &old).await?;
     note_progress(tx, task, campaign_id, through).await?;
+    let visits = rows.iter().chain(&old).map(|row| (row.state_id, row.id));
+    let touched = visits.chain(answers.iter().map(AnswerRow::visit));
     let record = Record {
-        entries: entries(task, rows.iter().chain(&old)),
+        entries: entries(task, touched, &booths),
         tallies: Vec::new(),
     };
     Ok((looked_at, record))
+}
+
+/// Takes away what authors said to the flags of these visits; returns which answers lost their text.
+async fn fade_answers(tx: &mut Tx, keys: &DataKeys, visits: &[VisitKey]) -> Result<Vec<AnswerRow>, ApiError> {
+    let mut answers = answers_of(tx, keys, visits).await?;
+    answers.retain(|answer| answer.text.is_some());
+    for answer in &mut answers {
+        // The text's hash takes the place of its salt while the text is still at hand.
+        if let Some(salts) = erase_answer(answer) {
+            answer.salts = salts;
+        }
+    }
+    if !answers.is_empty() {
+        erase_texts(tx, &answers).await?;
+    }
+    Ok(answers)
 }
 
 /// What is left of a version; `None` if it has nothing that leaves.
@@ -123,13 +149,15 @@ fn support_of(rows: &[VisitRow]) -> Vec<(Support, i32)> {
 }
 
 /// An entry a state, at the booths of what was changed.
-fn entries<'a>(task: Fading, rows: impl Iterator<Item = &'a VisitRow>) -> Vec<Entry> {
+fn entries(
+    task: Fading,
+    touched: impl Iterator<Item = VisitKey>,
+    booths: &BTreeMap<VisitKey, UnitId>,
+) -> Vec<Entry> {
     let mut states: BTreeMap<UnitId, BTreeMap<uuid::Uuid, UnitId>> = BTreeMap::new();
-    for row in rows {
-        states
-            .entry(row.state_id)
-            .or_default()
-            .insert(row.id.0, row.booth_id);
+    for visit in touched {
+        let booth_id = booths.get(&visit).copied().unwrap_or(visit.0);
+        states.entry(visit.0).or_default().insert(visit.1.0, booth_id);
     }
     let entries = states.into_iter().map(|(state_id, visits)| {
         let ids: Vec<_> = visits.keys().copied().collect();

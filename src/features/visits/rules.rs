@@ -1,6 +1,7 @@
 //! What a visit is worth: its day, its flags, its counts, and whether its content fits the campaign.
 
 pub mod flags;
+pub mod reasons;
 pub mod trail;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
@@ -22,7 +23,7 @@ pub enum Fading {
     Support,
     /// The coordinates, to about 100 m, after 90 days.
     Coordinates,
-    /// Note, answers, issues and coordinates, after the campaign's days.
+    /// Note, answers, issues, coordinates and what was said to flags, after the campaign's days.
     Content,
 }
 

@@ -1,7 +1,11 @@
+mod flags;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
+
+pub use flags::{AnswerSent, FlagView, flag_views};
 
 use super::queries::VisitRow;
 use crate::platform::error::Problem;
@@ -232,7 +236,7 @@ pub struct ItemView {
     /// The stored version, if any.
     #[schema(example = 1)]
     pub version: Option<i32>,
-    pub flags: Vec<Flag>,
+    pub flags: Vec<FlagView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
 }
@@ -243,17 +247,13 @@ pub struct BatchView {
     pub results: Vec<ItemView>,
 }
 
-/// A machine's doubt about a visit. It never blocks and never uncounts.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+/// A machine's doubt about a visit as it is stored; [`FlagView`] explains it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Flag {
-    /// `clock_skew`, `backdated`, `outside_campaign`, `mock_location`, `no_grant_on_day`.
-    #[schema(example = "clock_skew")]
     pub code: String,
-    /// What was measured (seconds for clocks, days for dates); null if it is a plain yes.
-    #[schema(example = 86400.0)]
+    /// What was measured; `None` if it is a plain yes.
     pub measured: Option<f64>,
     /// The bound that it passed.
-    #[schema(example = 600.0)]
     pub bound: Option<f64>,
 }
 
@@ -292,7 +292,7 @@ pub struct VisitView {
     pub note: Option<String>,
     pub location: Option<Position>,
     pub duration_s: Option<i32>,
-    pub flags: Vec<Flag>,
+    pub flags: Vec<FlagView>,
     pub review: Review,
     /// Whether it was taken back; it is then in no figure.
     pub voided: bool,
@@ -308,7 +308,7 @@ pub struct VisitView {
 impl From<&VisitRow> for VisitSent {
     /// The visit as it would have been sent to be stored like this.
     fn from(row: &VisitRow) -> Self {
-        let view = VisitView::from(row.clone());
+        let view = VisitView::new(row.clone(), "");
         let answers = match view.answers {
             Value::Object(answers) => answers,
             _ => serde_json::Map::new(),
@@ -334,17 +334,22 @@ impl From<&VisitRow> for VisitSent {
 }
 
 impl VisitView {
-    /// Its ETag: the version, and the verdict if there is one.
+    /// Its ETag: the version, the verdict if there is one, and when a flag was last answered.
     pub fn tag(&self) -> String {
-        match self.review {
-            Review::Unreviewed => self.version.to_string(),
-            verdict => format!("{}-{}", self.version, verdict.as_str()),
+        let mut tag = self.version.to_string();
+        if self.review != Review::Unreviewed {
+            tag = format!("{tag}-{}", self.review.as_str());
+        }
+        let answers = self.flags.iter().filter_map(|flag| flag.answer.as_ref());
+        match answers.map(|answer| answer.answered_at).max() {
+            Some(at) => format!("{tag}-answered-{}", at.timestamp_micros()),
+            None => tag,
         }
     }
-}
 
-impl From<VisitRow> for VisitView {
-    fn from(row: VisitRow) -> Self {
+    /// For a reader of this language.
+    pub fn new(row: VisitRow, language: &str) -> Self {
+        let answers = row.flag_answers.map(|answers| answers.0).unwrap_or_default();
         let location = row.lat.zip(row.lon).map(|(lat, lon)| Position {
             lat,
             lon,
@@ -371,7 +376,7 @@ impl From<VisitRow> for VisitView {
             note: row.note,
             location,
             duration_s: row.duration_s,
-            flags: serde_json::from_value(row.flags).unwrap_or_default(),
+            flags: flag_views(&row.flags, &answers, language),
             review: Review::find(&row.review).unwrap_or(Review::Unreviewed),
             voided: row.voided_at.is_some(),
             void_reason: row.void_reason,
@@ -394,13 +399,14 @@ pub struct VersionView {
     pub visit: VisitView,
 }
 
-impl From<VisitRow> for VersionView {
-    fn from(row: VisitRow) -> Self {
+impl VersionView {
+    /// For a reader of this language.
+    pub fn new(row: VisitRow, language: &str) -> Self {
         Self {
             version: row.version,
             changed_by: row.changed_by,
             changed_at: row.changed_at,
-            visit: row.into(),
+            visit: VisitView::new(row, language),
         }
     }
 }

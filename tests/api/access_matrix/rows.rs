@@ -371,6 +371,11 @@ impl Scene {
             "list_visits" => (Kind::List, ask("GET", "/v1/visits?limit=500".into())),
             "export_visits" => (Kind::List, ask("GET", "/v1/visits/export?format=ndjson".into())),
             "get_visit" => (Kind::At, ask("GET", format!("/v1/visits/{visit}"))),
+            "answer_visit_flag" => {
+                let body = json!({"text": "It was so"});
+                let path = format!("/v1/visits/{visit}/flags/too_short/answer");
+                (Kind::At, with(ask("POST", path), body))
+            }
             "list_visit_versions" => (Kind::At, ask("GET", format!("/v1/visits/{visit}/versions"))),
             "correct_visit" => {
                 let path = format!("/v1/visits/{visit}");
@@ -505,6 +510,16 @@ impl Scene {
                     }
                 };
                 (Kind::At, ask)
+            }
+            "list_worker_indicators" => {
+                let period = format!("campaign_id={campaign}&from=2026-11-01&to=2026-11-30");
+                let path = format!("/v1/units/{booth}/worker-indicators?{period}");
+                (Kind::At, ask("GET", path))
+            }
+            "list_booth_indicators" => {
+                let period = format!("campaign_id={campaign}&from=2026-11-01&to=2026-11-30");
+                let path = format!("/v1/units/{booth}/booth-indicators?{period}");
+                (Kind::At, ask("GET", path))
             }
             "list_sign_offs" => (Kind::At, ask("GET", format!("/v1/units/{booth}/sign-offs"))),
             "sign_off_week" => {

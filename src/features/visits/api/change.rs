@@ -57,6 +57,7 @@ pub async fn correct_visit(
 ) -> Result<Reply, ApiError> {
     let (id, patch) = (*id, body.value);
     let (actor, keys) = (*caller.actor(), db.keys().clone());
+    let reader = caller.clone();
     let row = db
         .write(&actor, async move |tx| {
             let old = find_locked(tx, &keys, &caller, id).await?;
@@ -67,7 +68,7 @@ pub async fn correct_visit(
             correct(tx, &keys, &caller, &permit, old, patch.clone(), &if_match).await
         })
         .await?;
-    reply(row)
+    reply(row, &reader)
 }
 
 /// Void a visit
@@ -101,22 +102,22 @@ pub async fn void_visit(
         let old = find_locked(tx, &keys, &caller, id).await?;
         let permit = seen(permit::<VisitVoid>(tx, &caller, old.booth_id).await)?;
         if old.voided_at.is_some() {
-            return Ok((reply(old)?, Record::nothing()));
+            return Ok((reply(old, &caller)?, Record::nothing()));
         }
         check_open(tx, &caller, &old).await?;
         let (new, record) = void_visits(tx, &permit, vec![old], &reason).await?;
         let new = new.into_iter().next();
-        Ok((reply(new.ok_or_else(ApiError::not_found)?)?, record))
+        Ok((reply(new.ok_or_else(ApiError::not_found)?, &caller)?, record))
     })
     .await
 }
 
-/// A visit as an answer.
+/// A visit as an answer to this caller.
 ///
 /// # Errors
 /// 500 if it cannot be written as JSON.
-pub fn reply(row: VisitRow) -> Result<Reply, ApiError> {
-    let view = VisitView::from(row);
+pub fn reply(row: VisitRow, caller: &Caller) -> Result<Reply, ApiError> {
+    let view = VisitView::new(row, caller.language());
     Ok(Reply::ok(&view)?.with_tag(&view.tag()))
 }
 

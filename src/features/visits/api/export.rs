@@ -11,7 +11,7 @@ use crate::access::Caller;
 use crate::access::actions::VisitExport;
 use crate::access::policy::scope;
 use crate::features::visits::csv::{csv_header, csv_line};
-use crate::features::visits::queries::{Visible, VisitCursor, VisitRow, list_visits};
+use crate::features::visits::queries::{Visible, VisitCursor, list_visits};
 use crate::features::visits::wire::{VisitFilter, VisitView};
 use crate::platform::body::Query;
 use crate::platform::db::Db;
@@ -31,6 +31,8 @@ struct Export {
     db: Db,
     visible: Visible,
     filter: VisitFilter,
+    /// In which flags are explained.
+    language: String,
     format: Format,
     started: DateTime<Utc>,
     after: Option<VisitCursor>,
@@ -72,6 +74,7 @@ pub async fn export_visits(
         filter,
         format,
         started: caller.actor().at,
+        language: caller.language().to_owned(),
         after: None,
         ended: false,
     };
@@ -144,14 +147,13 @@ impl Export {
         self.after = rows.last().map(|row| (row.visited_on, row.id)).or(self.after);
         let mut out = Vec::new();
         for row in rows {
-            write_row(&mut out, self.format, row)?;
+            write_row(&mut out, self.format, VisitView::new(row, &self.language))?;
         }
         Ok(out)
     }
 }
 
-fn write_row(out: &mut Vec<u8>, format: Format, row: VisitRow) -> Result<(), ApiError> {
-    let view = VisitView::from(row);
+fn write_row(out: &mut Vec<u8>, format: Format, view: VisitView) -> Result<(), ApiError> {
     match format {
         Format::Csv => out.extend_from_slice(csv_line(&view).as_bytes()),
         Format::Ndjson => {

@@ -1,3 +1,4 @@
+pub mod answer;
 pub mod change;
 pub mod export;
 pub mod read;

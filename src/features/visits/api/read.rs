@@ -64,7 +64,7 @@ pub async fn list_visits(
         rows,
         limit,
         |row| (row.visited_on, row.id),
-        VisitView::from,
+        |row| VisitView::new(row, caller.language()),
     ))
 }
 
@@ -73,7 +73,7 @@ pub async fn list_visits(
     operation_id = "get_visit", tag = "visits", security(("bearer" = ["visit.read", "visit.read_own"])),
     params(("id" = uuid::Uuid, Path, example = "01998f7e-58f5-7b21-a6a9-9c0ce5d5fd33")),
     responses(
-        (status = 200, description = "The version that counts now; `ETag` is its number, and its verdict if there is one.", body = VisitView),
+        (status = 200, description = "The version that counts now; `ETag` is its number, with its verdict and when a flag was answered, if there are.", body = VisitView),
         (status = 304, description = "Unchanged since the version in If-None-Match."),
         (status = 404, description = "No such visit, or outside your grants.", body = Problem, content_type = "application/problem+json"),
     ),
@@ -83,7 +83,7 @@ pub async fn get_visit(caller: Caller, id: Path<VisitId>, db: web::Data<Db>) -> 
     let row = db
         .read(async |tx| find(tx, db.keys(), &caller, *id).await)
         .await?;
-    let view = VisitView::from(row);
+    let view = VisitView::new(row, caller.language());
     Ok(Reply::ok(&view)?.with_tag(&view.tag()))
 }
 
@@ -104,7 +104,10 @@ pub async fn list_versions(caller: Caller, id: Path<VisitId>, db: web::Data<Db>)
             Ok(load_versions(tx, db.keys(), &visit).await?)
         })
         .await?;
-    let items = rows.into_iter().map(VersionView::from).collect();
+    let items = rows
+        .into_iter()
+        .map(|row| VersionView::new(row, caller.language()))
+        .collect();
     Reply::ok(&VersionsView { items })
 }
 
@@ -136,6 +139,6 @@ pub async fn read_visits(
     let rows = visible_visits(tx, &visible, rows).await?;
     let views = rows
         .into_iter()
-        .map(|row| ((row.state_id, row.id), VisitView::from(row)));
+        .map(|row| ((row.state_id, row.id), VisitView::new(row, caller.language())));
     Ok(views.collect())
 }

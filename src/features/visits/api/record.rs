@@ -12,7 +12,9 @@ use crate::access::actions::VisitRecord;
 use crate::access::policy::permit;
 use crate::features::visits::queries::{VisitRow, visible_visits};
 use crate::features::visits::recorder::{Recorded, Recorder};
-use crate::features::visits::wire::{BatchSent, BatchView, ItemStatus, ItemView, VisitSent, VisitView};
+use crate::features::visits::wire::{
+    BatchSent, BatchView, ItemStatus, ItemView, VisitSent, VisitView, flag_views,
+};
 use crate::platform::body::{Json, MAX_BATCH, parse};
 use crate::platform::db::Db;
 use crate::platform::error::{ApiError, Code, Problem};
@@ -57,11 +59,11 @@ pub async fn record_visit(
         .inc();
     match answer? {
         Recorded::Created(row) => {
-            let view = VisitView::from(row);
+            let view = VisitView::new(row, caller.language());
             Ok(Reply::created(&view, format!("/v1/visits/{}", view.id))?.with_tag(&view.tag()))
         }
         Recorded::Duplicate(row) => {
-            let view = VisitView::from(row);
+            let view = VisitView::new(row, caller.language());
             Ok(Reply::with_status(StatusCode::OK, &view)?.with_tag(&view.tag()))
         }
         Recorded::Conflict(row) => {
@@ -128,7 +130,7 @@ pub async fn record_batch(
                     .next()
                     .unwrap_or_else(|| Err(ApiError::internal("the recorder gave no answer"))),
             };
-            item(index, id, answer, &shown)
+            item(index, id, answer, &shown, caller.language())
         })
         .collect();
     for result in &results {
@@ -142,6 +144,7 @@ fn item(
     id: Option<VisitId>,
     answer: Result<Recorded, ApiError>,
     shown: &[VisitView],
+    language: &str,
 ) -> ItemView {
     let status = status_of(&answer);
     let (row, error) = match answer {
@@ -157,13 +160,14 @@ fn item(
     if let Some(error) = &error {
         error.log();
     }
-    let row = row.map(VisitView::from);
     ItemView {
         index,
         id,
         status,
         version: row.as_ref().map(|row| row.version),
-        flags: row.map(|row| row.flags).unwrap_or_default(),
+        flags: row
+            .map(|row| flag_views(&row.flags, &[], language))
+            .unwrap_or_default(),
         problem: error.map(|error| error.problem()),
     }
 }
@@ -228,7 +232,8 @@ async fn shown(db: &Db, caller: &Caller, rows: Vec<VisitRow>) -> Result<Vec<Visi
     let rows = db
         .read(async |tx| Ok(visible_visits(tx, &visible, rows).await?))
         .await?;
-    Ok(rows.into_iter().map(VisitView::from).collect())
+    let views = rows.into_iter().map(|row| VisitView::new(row, caller.language()));
+    Ok(views.collect())
 }
 
 fn conflict(stored: Option<VisitView>) -> ApiError {

@@ -10,7 +10,7 @@ use diesel::{OptionalExtension, QueryResult, QueryableByName};
 use diesel_async::RunQueryDsl;
 
 use super::super::rules::Fading;
-use super::{SealedRow, VisitKey, VisitRow, open_all};
+use super::{SealedRow, VisitKey, VisitRow, bare_columns, open_all};
 use crate::platform::data_keys::DataKeys;
 use crate::platform::db::Tx;
 use crate::platform::ids::{CampaignId, UnitId};
@@ -78,13 +78,15 @@ pub async fn next_visits(
     received_by: DateTime<Utc>,
     limit: i64,
 ) -> QueryResult<Vec<VisitRow>> {
-    let rows = statement(
-        "SELECT v.*, NULL::text AS note, NULL::boolean AS late FROM visits v
+    let rows = statement(concat!(
+        "SELECT v.*, ",
+        bare_columns!(),
+        " FROM visits v
          WHERE v.campaign_id = $1 AND v.received_at <= $2
            AND (v.received_at, v.id) > (coalesce($3, '-infinity'::timestamptz),
                                         coalesce($4, '00000000-0000-0000-0000-000000000000'::uuid))
-         ORDER BY v.campaign_id, v.received_at, v.id LIMIT $5 FOR NO KEY UPDATE",
-    )
+         ORDER BY v.campaign_id, v.received_at, v.id LIMIT $5 FOR NO KEY UPDATE"
+    ))
     .bind::<Integer, _>(campaign_id)
     .bind::<Timestamptz, _>(received_by)
     .bind::<Nullable<Timestamptz>, _>(after.map(|after| after.0))
@@ -100,11 +102,13 @@ pub async fn next_visits(
 /// # Errors
 /// What the database says.
 pub async fn old_versions(tx: &mut Tx, keys: &DataKeys, visits: &[VisitKey]) -> QueryResult<Vec<VisitRow>> {
-    let rows: Vec<SealedRow> = statement(
-        "SELECT (jsonb_populate_record(NULL::visits, o.content)).*, NULL::text AS note, NULL::boolean AS late FROM visit_versions o
+    let rows: Vec<SealedRow> = statement(concat!(
+        "SELECT (jsonb_populate_record(NULL::visits, o.content)).*, ",
+        bare_columns!(),
+        " FROM visit_versions o
          JOIN unnest($1::int[], $2::uuid[]) AS k (state_id, id) ON o.state_id = k.state_id AND o.visit_id = k.id
-         FOR UPDATE OF o",
-    )
+         FOR UPDATE OF o"
+    ))
     .bind::<Array<Integer>, _>(visits.iter().map(|key| key.0).collect::<Vec<_>>())
     .bind::<Array<SqlUuid>, _>(visits.iter().map(|key| key.1).collect::<Vec<_>>())
     .load(tx)

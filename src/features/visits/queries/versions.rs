@@ -6,7 +6,7 @@ use diesel::{QueryResult, QueryableByName};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
-use super::{VisitRow, note_place};
+use super::{VisitRow, bare_columns, note_place};
 use crate::platform::data_keys::DataKeys;
 use crate::platform::db::Tx;
 use crate::platform::ids::{UnitId, VisitId, WorkerId};
@@ -53,21 +53,25 @@ pub async fn versions_of(
     state_id: UnitId,
     ids: &[Uuid],
 ) -> QueryResult<Vec<VersionRow>> {
-    let mut rows: Vec<SealedVersion> = statement(
-        "SELECT v.*, NULL::text AS note, NULL::boolean AS late, v.id AS kept_id, v.version AS kept_version, v.changed_by AS kept_by,
+    let mut rows: Vec<SealedVersion> = statement(concat!(
+        "SELECT v.*, ",
+        bare_columns!(),
+        ", v.id AS kept_id, v.version AS kept_version, v.changed_by AS kept_by,
                 v.changed_at AS kept_at
-         FROM visits v WHERE v.state_id = $1 AND v.id = ANY ($2)",
-    )
+         FROM visits v WHERE v.state_id = $1 AND v.id = ANY ($2)"
+    ))
     .bind::<Integer, _>(state_id)
     .bind::<Array<SqlUuid>, _>(ids)
     .load(tx)
     .await?;
-    let older: Vec<SealedVersion> = statement(
-        "SELECT v.*, NULL::text AS note, NULL::boolean AS late, k.visit_id AS kept_id, k.version AS kept_version, k.changed_by AS kept_by,
+    let older: Vec<SealedVersion> = statement(concat!(
+        "SELECT v.*, ",
+        bare_columns!(),
+        ", k.visit_id AS kept_id, k.version AS kept_version, k.changed_by AS kept_by,
                 k.changed_at AS kept_at
          FROM visit_versions k CROSS JOIN LATERAL jsonb_populate_record(NULL::visits, k.content) v
-         WHERE k.state_id = $1 AND k.visit_id = ANY ($2)",
-    )
+         WHERE k.state_id = $1 AND k.visit_id = ANY ($2)"
+    ))
     .bind::<Integer, _>(state_id)
     .bind::<Array<SqlUuid>, _>(ids)
     .load(tx)

@@ -161,6 +161,7 @@ pub fn judge(
         void_reason: None,
         salts: Some(Salts::random()?.to_bytes()),
         late: None,
+        flag_answers: None,
     };
     Ok(Prospect {
         item: at,
@@ -229,9 +230,10 @@ pub async fn settle(
         match (answer, known) {
             (Some(Ok(recorded)), _) => Ok(recorded),
             (_, Some(row)) if same(item, row) => {
-                // The first answer again, which could not know yet whether it would be late.
+                // The first answer again, which could not know yet whether it would be late, nor what would be said to it.
                 let row = VisitRow {
                     late: None,
+                    flag_answers: None,
                     ..row.clone()
                 };
                 Ok(Recorded::Duplicate(row))
