@@ -81,3 +81,9 @@ pub async fn count(url: &str, sql: &str) -> i64 {
     tokio::spawn(connection);
     client.query_one(sql, &[]).await.unwrap().get(0)
 }
+
+pub async fn text(url: &str, sql: &str) -> String {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.query_one(sql, &[]).await.unwrap().get(0)
+}

@@ -46,9 +46,9 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     cadre::routes(config);
     feed::routes(config);
     sync::routes(config);
+    webhooks::routes(config);
     privacy::routes(config);
     seals::routes(config);
-    webhooks::routes(config);
 }
 
 /// The head of the OpenAPI document; the paths come from the handlers.

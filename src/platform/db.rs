@@ -293,7 +293,7 @@ impl Db {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn run_outside_transaction(&self, sql: &str) -> Result<(), ApiError> {
+    pub async fn run_outside_transaction(&self, sql: &'static str) -> Result<(), ApiError> {
         let mut conn = self.pool.get().await.map_err(pool_error)?;
         let done = conn.batch_execute(sql).await;
         if done.is_err() {

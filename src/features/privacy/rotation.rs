@@ -7,6 +7,7 @@
 
 use crate::features::contacts;
 use crate::features::visits;
+use crate::features::webhooks;
 use crate::features::workers;
 use crate::journal::answers::reseal_answers;
 use crate::journal::{Actor, Digest, Entry, Record};
@@ -27,6 +28,7 @@ enum Place {
     Contacts(Option<(UnitId, ContactId)>),
     Visits(Option<visits::VisitKey>),
     OldVisits(Option<visits::VersionKey>),
+    Webhooks(Option<uuid::Uuid>),
     Answers(Option<(WorkerId, String)>),
     End,
 }
@@ -54,8 +56,12 @@ pub async fn reseal_all(db: &Db, clock: &Clock) -> Result<(), ApiError> {
                     last => Place::Visits(last),
                 },
                 Place::OldVisits(after) => match visits::reseal_old_notes(tx, &keys, after, STEP).await? {
-                    None => Place::Answers(None),
+                    None => Place::Webhooks(None),
                     last => Place::OldVisits(last),
+                },
+                Place::Webhooks(after) => match webhooks::reseal_secrets(tx, &keys, after, STEP).await? {
+                    None => Place::Answers(None),
+                    last => Place::Webhooks(last),
                 },
                 Place::Answers(after) => match reseal_answers(tx, &keys, after, STEP).await? {
                     None => Place::End,

@@ -37,6 +37,8 @@ const STOP_WAIT: Duration = Duration::from_secs(10);
 const USER: &str = "sampark";
 /// The database that is there from the start.
 const DATABASE: &str = "sampark";
+/// Which a name cannot be bound to.
+const CREATE_DATABASE: &str = "CREATE DATABASE sampark";
 
 /// How it is run.
 #[derive(Debug)]
@@ -464,10 +466,7 @@ async fn create_database(port: u16, password: &str) -> Result<(), PostgresError>
         .await
         .map_err(failed)?;
     if known.is_empty() {
-        client
-            .batch_execute(&format!("CREATE DATABASE {DATABASE}"))
-            .await
-            .map_err(failed)?;
+        client.batch_execute(CREATE_DATABASE).await.map_err(failed)?;
     }
     drop(client);
     let _ = connection.await;
