@@ -44,8 +44,12 @@ impl Connection {
     }
 
     pub async fn post(&mut self, path: &str, body: &str) -> (u16, Vec<u8>) {
+        self.post_as("application/json", path, body).await
+    }
+
+    pub async fn post_as(&mut self, kind: &str, path: &str, body: &str) -> (u16, Vec<u8>) {
         let request = format!(
-            "POST {path} HTTP/1.1\r\n{}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            "POST {path} HTTP/1.1\r\n{}content-type: {kind}\r\ncontent-length: {}\r\n\r\n{body}",
             self.head,
             body.len()
         );
@@ -97,6 +101,11 @@ fn anybody(world: &World) -> &str {
 fn place(world: &World) -> (i32, u8) {
     let booth = world.booths[rand::random::<u32>() as usize % world.booths.len()];
     (booth, 1 + rand::random::<u8>() % 24)
+}
+
+/// A single visit with everything that visits usually have.
+pub fn any_visit(world: &World) -> String {
+    visit(world, place(world))
 }
 
 fn visit(world: &World, (booth, day): (i32, u8)) -> String {

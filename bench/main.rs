@@ -1,8 +1,16 @@
 //! The benchmark: what a visit costs over HTTP beside what the same PostgreSQL can do at most, in one run on one server.
 //!
-//! `cargo bench --bench load -- [flags|indexes] [--seconds N] [--rounds N] [--visits N] [--data DIR]`; `flags` measures what flags
-//! cost and nothing else, `indexes` what each index of visits does. Prints a table of medians of three alternating
-//! rounds and the ratios. Nothing here is asserted: a slow machine is no broken build.
+//! `cargo bench --bench load -- [--seconds N] [--rounds N] [--visits N] [--data DIR]`. Prints a table of medians of alternating
+//! rounds and the ratios. Or one question by itself:
+//!
+//! - `sign-in [--pairs N]`: whether the time of an answer tells who is on the roster (2,000 pairs);
+//! - `token [--seconds N]`: what checking a token costs beside a single visit;
+//! - `roster [--rows N]`: how long a roster of 100,000 rows takes;
+//! - `breach [--reads N]`: how long "who read whom" takes over a million readings.
+//! - `flags`: what the flags of visits cost;
+//! - `indexes`: what each index of visits costs.
+//!
+//! Nothing here is asserted: a slow machine is no broken build.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -15,11 +23,16 @@
     reason = "a measuring tool, not the program: it stops at the first surprise and prints what it finds"
 )]
 
+mod breach;
 mod flags;
 mod floor;
 mod http;
 mod indexes;
 mod program;
+mod roster;
+mod sign_in;
+mod statistics;
+mod token;
 mod world;
 
 use std::path::PathBuf;
@@ -34,33 +47,41 @@ use world::World;
 const ROUNDS: usize = 3;
 
 struct Arguments {
+    /// What is asked; empty: everything about visits.
+    mode: String,
     seconds: u64,
     visits: i64,
+    pairs: usize,
+    rows: usize,
+    reads: i64,
     data: Option<PathBuf>,
     rounds: usize,
-    flags: bool,
-    indexes: bool,
 }
 
 fn arguments() -> Arguments {
     let mut arguments = Arguments {
+        mode: String::new(),
         seconds: 8,
         visits: 1_000_000,
+        pairs: 2_000,
+        rows: 100_000,
+        reads: 1_000_000,
         data: std::env::var_os("SAMPARK_REFERENCE_DATA").map(PathBuf::from),
         rounds: ROUNDS,
-        flags: false,
-        indexes: false,
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
             "--seconds" => arguments.seconds = words.next().unwrap().parse().unwrap(),
-            "flags" => arguments.flags = true,
-            "indexes" => arguments.indexes = true,
             "--rounds" => arguments.rounds = words.next().unwrap().parse().unwrap(),
             "--visits" => arguments.visits = words.next().unwrap().parse().unwrap(),
+            "--pairs" => arguments.pairs = words.next().unwrap().parse().unwrap(),
+            "--rows" => arguments.rows = words.next().unwrap().parse().unwrap(),
+            "--reads" => arguments.reads = words.next().unwrap().parse().unwrap(),
             "--data" => arguments.data = words.next().map(PathBuf::from),
-            _ => {}
+            // What cargo itself adds.
+            "--bench" => {}
+            mode => mode.clone_into(&mut arguments.mode),
         }
     }
     arguments
@@ -80,49 +101,86 @@ fn line(what: &str, values: &[f64]) -> f64 {
     middle
 }
 
+/// A PostgreSQL of its own, the world in it, and the program that serves it.
+struct Stand {
+    dir: PathBuf,
+    postgres: EmbeddedPostgres,
+    url: String,
+    world: World,
+    program: Program,
+}
+
+impl Stand {
+    async fn put_up() -> Self {
+        let dir =
+            PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("target/bench-{}", std::process::id()));
+        let postgres = EmbeddedPostgres::start(Options {
+            dir: dir.join("postgres"),
+            bin: None,
+            path: std::env::var_os("PATH"),
+            durable: true,
+            remove_on_exit: true,
+            settings: vec![("max_connections".to_owned(), "200".to_owned())],
+        })
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+        let url = postgres.url("sampark");
+        migrations::run(&url).await.unwrap();
+        let world = World::build(&url, &dir).await;
+        let program = Program::serve(&dir, &url);
+        Self {
+            dir,
+            postgres,
+            url,
+            world,
+            program,
+        }
+    }
+}
+
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
     let arguments = arguments();
     let time = Duration::from_secs(arguments.seconds);
-    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("target/bench-{}", std::process::id()));
-    let postgres = EmbeddedPostgres::start(Options {
-        dir: dir.join("postgres"),
-        bin: None,
-        path: std::env::var_os("PATH"),
-        durable: true,
-        remove_on_exit: true,
-        settings: vec![("max_connections".to_owned(), "200".to_owned())],
-    })
-    .await
-    .unwrap_or_else(|error| panic!("{error}"));
-    let url = postgres.url("sampark");
-    migrations::run(&url).await.unwrap();
-    let world = World::build(&url, &dir).await;
-    floor::prepare(&url).await;
-    let program = Program::serve(&dir, &url);
-    http::warm(program.address, &world).await;
-    if arguments.flags {
-        flags::run(program.address, &world, &url, arguments.rounds, time).await;
-    } else if arguments.indexes {
-        indexes::run(program.address, &world, &url, arguments.rounds, time).await;
+    let stand = Stand::put_up().await;
+    match arguments.mode.as_str() {
+        "" => {}
+        "sign-in" => sign_in::compare(&stand, arguments.pairs).await,
+        "token" => token::weigh(&stand, time).await,
+        "roster" => roster::import(&stand, arguments.rows).await,
+        "breach" => breach::ask(&stand, arguments.reads).await,
+        "flags" => flags::run(stand.program.address, &stand.world, &stand.url, arguments.rounds, time).await,
+        "indexes" => indexes::run(stand.program.address, &stand.world, &stand.url, arguments.rounds, time).await,
+        mode => panic!("{mode}: sign-in, token, roster, breach, flags and indexes can be asked for"),
+    }
+    let Stand {
+        dir,
+        postgres,
+        url,
+        world,
+        program,
+    } = stand;
+    if arguments.mode.is_empty() {
+        visits(&arguments, &program, &world, &url).await;
+        totals(&arguments, &program, &world, &url).await;
+        footprint(program, &dir, &url).await;
+        if let Some(data) = &arguments.data {
+            import(data, &dir, &postgres).await;
+        }
     } else {
-        everything(&arguments, program, &world, &url, &dir, &postgres).await;
+        drop(program);
     }
     postgres.stop().await.unwrap();
     let _ = std::fs::remove_dir_all(&dir);
 }
 
-async fn everything(
-    arguments: &Arguments,
-    program: Program,
-    world: &World,
-    url: &str,
-    dir: &std::path::Path,
-    postgres: &EmbeddedPostgres,
-) {
-    let (rounds, time) = (arguments.rounds, Duration::from_secs(arguments.seconds));
+/// Visits stored a second, beside what PostgreSQL can do at most.
+async fn visits(arguments: &Arguments, program: &Program, world: &World, url: &str) {
+    let time = Duration::from_secs(arguments.seconds);
+    floor::prepare(url).await;
     let (mut single_floor, mut single, mut batch_floor, mut batch, mut scattered) =
         (vec![], vec![], vec![], vec![], vec![]);
+    let rounds = arguments.rounds;
     for round in 0..rounds {
         eprintln!("round {} of {rounds}", round + 1);
         single_floor.push(floor::single_rows(url, 32, time).await);
@@ -147,12 +205,6 @@ async fn everything(
     println!("| single visits / single rows | {:.2} | 0.80 |", b / a);
     println!("| batches / rows by 100 | {:.2} | 0.50 |", d / c);
     println!("| scattered batches / rows by 100 | {:.2} | |", e / c);
-
-    totals(arguments, &program, world, url).await;
-    footprint(program, dir, url).await;
-    if let Some(data) = &arguments.data {
-        import(data, dir, postgres).await;
-    }
 }
 
 /// Totals of the state for 30 days while visits are stored.

@@ -20,6 +20,13 @@ fn sampark(dir: &Path, url: &str) -> Command {
         .env("RUST_LOG", "info")
         .env("SAMPARK_RATE_ACCOUNT", "1000000")
         .env("SAMPARK_RATE_DEVICE", "1000000")
+        .env("SAMPARK_RATE_ADDRESS", "1000000")
+        .env("SAMPARK_OTP_PER_HOUR", "1000000")
+        .env("SAMPARK_OTP_PER_DAY", "1000000")
+        .env(
+            "SAMPARK_OTP_SENDER",
+            format!("file:{}", dir.join("otp.jsonl").display()),
+        )
         .stdin(Stdio::null());
     command
 }
@@ -40,6 +47,22 @@ impl Program {
         };
         std::thread::spawn(move || log.for_each(drop));
         Self { child, address }
+    }
+
+    /// Seconds of processor time that it has used, from /proc.
+    pub fn cpu_seconds(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        // After the name, which may hold anything, come the fields from the third on; a tick is a hundredth of a second.
+        let fields: Vec<&str> = stat
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .split_whitespace()
+            .collect();
+        let ticks = |n: usize| fields.get(n).and_then(|ticks| ticks.parse::<f64>().ok());
+        ticks(11)
+            .zip(ticks(12))
+            .map_or(f64::NAN, |(user, system)| (user + system) / 100.0)
     }
 
     /// Resident memory, from /proc.

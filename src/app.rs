@@ -7,7 +7,6 @@ use std::time::Duration;
 use actix_cors::Cors;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ResourceDef, Server, ServiceFactory, ServiceRequest, ServiceResponse};
-use actix_web::http::Method;
 use actix_web::middleware::{Compress, Condition, from_fn};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use rustls::pki_types::pem::PemObject;
@@ -140,6 +139,7 @@ pub fn openapi_json() -> String {
 }
 
 static DOCUMENT: LazyLock<String> = LazyLock::new(openapi_json);
+const DOCUMENT_PATH: &str = "/openapi.json";
 
 /// Which methods each path serves, for 405 and its `Allow`.
 static METHODS: LazyLock<Vec<(ResourceDef, String)>> = LazyLock::new(|| {
@@ -159,7 +159,9 @@ static METHODS: LazyLock<Vec<(ResourceDef, String)>> = LazyLock::new(|| {
             .collect();
         (ResourceDef::new(path.as_str()), served.join(", "))
     });
-    methods.collect()
+    let pages = docs::PAGES.into_iter().chain([DOCUMENT_PATH]);
+    let pages = pages.map(|path| (ResourceDef::new(path), "GET, HEAD".to_owned()));
+    methods.chain(pages).collect()
 });
 
 /// Builds the application.
@@ -211,7 +213,7 @@ pub fn build(
         .into_utoipa_app()
         .configure(features::routes)
         .into_app()
-        .route("/openapi.json", web::get().to(serve_document))
+        .service(docs::page_at(DOCUMENT_PATH).to(serve_document))
         .configure(docs::routes)
         .default_service(web::to(nothing_here))
 }
@@ -345,14 +347,10 @@ impl Running {
     }
 }
 
-async fn serve_document(request: HttpRequest) -> HttpResponse {
-    if request.method() == Method::GET || request.method() == Method::HEAD {
-        HttpResponse::Ok()
-            .content_type("application/json")
-            .body(DOCUMENT.as_str())
-    } else {
-        HttpResponse::MethodNotAllowed().finish()
-    }
+async fn serve_document() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .body(DOCUMENT.as_str())
 }
 
 async fn nothing_here(request: HttpRequest) -> Result<HttpResponse, ApiError> {

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use actix_web::HttpMessage;
-use actix_web::body::MessageBody;
+use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::error::InternalError;
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
+use actix_web::{HttpMessage, ResponseError};
 use uuid::Uuid;
 
+use crate::platform::body::Arrival;
 use crate::platform::config::Config;
 use crate::platform::error::{ApiError, Code, REQUEST_ID};
 use crate::platform::limits::{Allowances, Key, Limits};
@@ -23,9 +25,6 @@ const MAX_URI: usize = 8 * 1024;
 /// All headers together, in bytes; and how many.
 const MAX_HEADERS: usize = 32 * 1024;
 const MAX_HEADER_COUNT: usize = 64;
-/// The longest that a request may take, its body's arrival included. Exports and imports take as long as they do.
-const DEADLINE: Duration = Duration::from_secs(30);
-
 static REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
 static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -76,22 +75,36 @@ pub async fn observe(
     let method = request.method().clone();
     let secure = is_secure(&request, &config);
     let echoed = HeaderValue::from_str(&request_id).unwrap_or(HeaderValue::from_static("-"));
+    let answered = |route: &str, status: u16| {
+        let elapsed = started.elapsed();
+        metrics
+            .requests
+            .with_label_values(&[method.as_str(), route, &status.to_string()])
+            .observe(elapsed.as_secs_f64());
+        tracing::debug!(request_id, %method, route, status, micros = elapsed.as_micros(), "answered");
+    };
     let answering = wall::around(next.call(request));
-    let mut response = REQUEST_ID.scope(request_id.clone(), answering).await?;
-    let route = response
-        .request()
-        .match_pattern()
-        .unwrap_or_else(|| "-".to_owned());
-    let status = response.status().as_u16();
-    let elapsed = started.elapsed();
-    metrics
-        .requests
-        .with_label_values(&[method.as_str(), &route, &status.to_string()])
-        .observe(elapsed.as_secs_f64());
-    tracing::debug!(request_id, %method, route, status, micros = elapsed.as_micros(), "answered");
-    let allowances = response.request().extensions().get::<Allowances>().cloned();
-    let headers = response.headers_mut();
-    headers.insert(REQUEST_ID_HEADER.clone(), echoed);
+    match REQUEST_ID.scope(request_id.clone(), answering).await {
+        Ok(mut response) => {
+            let route = response.request().match_pattern();
+            answered(route.as_deref().unwrap_or("-"), response.status().as_u16());
+            let allowances = response.request().extensions().get::<Allowances>().cloned();
+            guard(response.headers_mut(), echoed, secure, allowances);
+            Ok(response)
+        }
+        // What no handler answered (it took too long) is answered here, where the request is gone.
+        Err(error) => {
+            let mut response = REQUEST_ID.sync_scope(request_id.clone(), || error.error_response());
+            answered("-", response.status().as_u16());
+            guard(response.headers_mut(), echoed, secure, None);
+            Err(InternalError::from_response(error, response).into())
+        }
+    }
+}
+
+/// The headers that every answer carries.
+fn guard(headers: &mut HeaderMap, request_id: HeaderValue, secure: bool, allowances: Option<Allowances>) {
+    headers.insert(REQUEST_ID_HEADER.clone(), request_id);
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
@@ -122,7 +135,6 @@ pub async fn observe(
             headers.insert(name, HeaderValue::from_static(value));
         }
     }
-    Ok(response)
 }
 
 /// What a request must pass: its size, the cap of requests under way, the limit of its address where nobody has signed in
@@ -132,40 +144,103 @@ pub async fn admit(
     config: Arc<Config>,
     limits: Limits,
     request: ServiceRequest,
-    next: Next<impl MessageBody>,
-) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    check_size(&request)?;
-    let path = request.path();
-    if ["/healthz", "/readyz", "/metrics"].contains(&path) {
-        return next.call(request).await;
-    }
-    let waits = path.starts_with("/v1/feed");
-    let Some(_place) = in_flight.enter(waits, config.max_in_flight) else {
-        return Err(
-            ApiError::new(Code::Unavailable, "too many requests are under way")
-                .with_retry_after(1)
-                .into(),
-        );
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, actix_web::Error> {
+    let _place = match screen(&in_flight, &config, &limits, &request) {
+        Ok(place) => place,
+        Err(refused) => {
+            let refused = refused.error_response();
+            return Ok(request.into_response(refused).map_into_right_body());
+        }
     };
+    let answer = if takes_its_time(request.path()) {
+        next.call(request).await
+    } else {
+        call_in_time(&config, request, next).await
+    };
+    answer.map(ServiceResponse::map_into_left_body)
+}
+
+/// A place among the requests under way; none is needed where the server's health is asked for.
+fn screen(
+    in_flight: &InFlight,
+    config: &Config,
+    limits: &Limits,
+    request: &ServiceRequest,
+) -> Result<Option<Place>, ApiError> {
+    check_size(request)?;
+    let path = request.path();
+    if is_health(path) {
+        return Ok(None);
+    }
+    let place = in_flight
+        .enter(waits(path), config.max_in_flight)
+        .ok_or_else(|| ApiError::new(Code::Unavailable, "too many requests are under way"))?;
     if path.starts_with("/v1/auth/")
-        && let Some(address) = client_address(&request, &config)
+        && let Some(address) = client_address(request, config)
     {
         let mut noted = Allowances::default();
         let taken = limits.take(&[Key::Address(address)], &mut noted);
         request.extensions_mut().insert(noted);
         taken?;
     }
-    let unbounded =
-        path.starts_with("/v1/imports/") || path.ends_with("/export") || path.contains("/totals/");
-    if unbounded {
-        return next.call(request).await;
+    Ok(Some(place))
+}
+
+fn is_health(path: &str) -> bool {
+    ["/healthz", "/readyz", "/metrics"].contains(&path)
+}
+
+/// Whether it waits for news.
+fn waits(path: &str) -> bool {
+    path.starts_with("/v1/feed")
+}
+
+/// The answer, or 503 when it takes too long, counted from when the body is there.
+async fn call_in_time<B: MessageBody + 'static>(
+    config: &Config,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, actix_web::Error> {
+    let wait = if waits(request.path()) {
+        WAITING_DEADLINE
+    } else {
+        config.request_wait
+    };
+    let arrival = has_body(&request).then(Arrival::default);
+    if let Some(arrival) = &arrival {
+        request.extensions_mut().insert(arrival.clone());
     }
-    let deadline = if waits { WAITING_DEADLINE } else { DEADLINE };
-    match tokio::time::timeout(deadline, next.call(request)).await {
-        Ok(answer) => answer,
+    let overdue = async {
+        if let Some(arrival) = arrival {
+            // Who reads no body has answered long before.
+            let _ = tokio::time::timeout(config.body_wait, arrival.wait()).await;
+        }
+        tokio::time::sleep(wait).await;
+    };
+    tokio::select! {
+        biased;
+        answer = next.call(request) => answer,
         // A write goes on as a task of its own; its resend is answered as any resend.
-        Err(late) => Err(ApiError::unavailable("the request took too long", late).into()),
+        () = overdue => Err(ApiError::new(Code::Unavailable, "the request took too long").into()),
     }
+}
+
+/// Health, imports, exports, recounts and the search through a year of readings: bounded by the database's waits alone.
+fn takes_its_time(path: &str) -> bool {
+    is_health(path)
+        || path.starts_with("/v1/imports/")
+        || path.ends_with("/export")
+        || path.contains("/totals/")
+        || path == "/v1/contact-reads"
+}
+
+fn has_body(request: &ServiceRequest) -> bool {
+    let headers = request.headers();
+    headers.contains_key(header::TRANSFER_ENCODING)
+        || headers
+            .get(header::CONTENT_LENGTH)
+            .is_some_and(|length| length.as_bytes() != b"0")
 }
 
 fn check_size(request: &ServiceRequest) -> Result<(), ApiError> {

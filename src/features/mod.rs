@@ -55,6 +55,9 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     draws::routes(config);
     privacy::routes(config);
     webhooks::routes(config);
+    webhooks::routes(config);
+    privacy::routes(config);
+    seals::routes(config);
 }
 
 /// The head of the OpenAPI document; the paths come from the handlers.

@@ -4,15 +4,17 @@
 use std::future::Future;
 use std::ops::Deref;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::web::{Bytes, BytesMut};
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use aws_lc_rs::digest;
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
 
 use super::config::Config;
 use super::error::{ApiError, Code};
@@ -27,6 +29,17 @@ pub const MAX_BATCH: usize = 1024 * 1024;
 
 /// How long a body may take to arrive.
 const BODY_WAIT: Duration = Duration::from_secs(20);
+
+/// Tells the edge that the body of a request has arrived, from when on its time is ours.
+#[derive(Clone, Debug, Default)]
+pub struct Arrival(Arc<Notify>);
+
+impl Arrival {
+    /// Waits until the body is there.
+    pub async fn wait(&self) {
+        self.0.notified().await;
+    }
+}
 
 type Extracted<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>>>>;
 
@@ -88,6 +101,7 @@ fn read_body(
     let wait = request
         .app_data::<actix_web::web::Data<Config>>()
         .map_or(BODY_WAIT, |config| config.body_wait);
+    let arrival = request.extensions().get::<Arrival>().cloned();
     async move {
         if !is_json {
             return Err(ApiError::new(
@@ -110,10 +124,14 @@ fn read_body(
             }
             Ok(bytes.freeze())
         };
-        tokio::time::timeout(wait, reading).await.unwrap_or_else(|_| {
+        let bytes = tokio::time::timeout(wait, reading).await.unwrap_or_else(|_| {
             let detail = format!("the body took longer than {} s to arrive", wait.as_secs());
             Err(ApiError::new(Code::RequestTimeout, detail))
-        })
+        });
+        if let Some(arrival) = arrival {
+            arrival.0.notify_one();
+        }
+        bytes
     }
 }
 

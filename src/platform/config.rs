@@ -109,6 +109,11 @@ pub const VARIABLES: &[Variable] = &[
         about: "how long a body may take to arrive, 1 to 20",
     },
     Variable {
+        name: "SAMPARK_REQUEST_SECONDS",
+        default: "5",
+        about: "how long a request may take once its body has arrived, 1 to 60; imports, exports and recounts take as long as they do",
+    },
+    Variable {
         name: "SAMPARK_CORS_ORIGINS",
         default: "none",
         about: "comma-separated origins whose pages may call the API from a browser",
@@ -176,7 +181,7 @@ pub const VARIABLES: &[Variable] = &[
     Variable {
         name: "RUST_LOG",
         default: "info",
-        about: "what is logged, as `tracing` filters: `info,sampark=debug`",
+        about: "what is logged, as `tracing` filters: `info,sampark=debug`; of other crates nothing below `info`, since they would log values that they are handed",
     },
 ];
 
@@ -229,6 +234,8 @@ pub struct Config {
     pub rates: Rates,
     pub max_in_flight: usize,
     pub body_wait: Duration,
+    /// How long a request may take once its body has arrived.
+    pub request_wait: Duration,
     pub cors_origins: Vec<String>,
     pub trusted_proxies: Vec<IpNet>,
     /// `None`: plain HTTP.
@@ -351,6 +358,14 @@ impl Config {
                     "SAMPARK_BODY_SECONDS",
                     get("SAMPARK_BODY_SECONDS").unwrap_or("20"),
                     20,
+                )?
+                .into(),
+            ),
+            request_wait: Duration::from_secs(
+                rate_in(
+                    "SAMPARK_REQUEST_SECONDS",
+                    get("SAMPARK_REQUEST_SECONDS").unwrap_or("5"),
+                    60,
                 )?
                 .into(),
             ),

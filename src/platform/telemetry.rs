@@ -5,12 +5,18 @@ use std::io::IsTerminal;
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt;
+use tracing::Level;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use super::config::{Config, LogFormat};
 
 /// Starts logging to standard error. A second call changes nothing.
+///
+/// Whatever the filter asks for, other crates say nothing below `info`: they would log the values that they are handed
+/// (tokio-postgres every parameter of every statement), and those are what must not be logged.
 pub fn init_logging(config: &Config) {
     let filter = EnvFilter::try_new(&config.log_filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let terminal = std::io::stderr().is_terminal();
@@ -19,15 +25,17 @@ pub fn init_logging(config: &Config) {
     } else {
         LogFormat::Json
     });
-    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let _ = match format {
-        LogFormat::Pretty => builder
-            .with_target(false)
-            .with_ansi(terminal)
-            .compact()
-            .try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    let ours = filter_fn(|said| said.target().starts_with("sampark") || *said.level() <= Level::INFO);
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = match format {
+        LogFormat::Pretty => lines.with_target(false).with_ansi(terminal).compact().boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
+    let _ = tracing_subscriber::registry()
+        .with(filter)
+        .with(ours)
+        .with(lines)
+        .try_init();
 }
 
 /// What is counted, for `/metrics`.

@@ -7,7 +7,7 @@ use actix_web::HttpRequest;
 use actix_web::http::header;
 use actix_web::web::{Bytes, BytesMut, Payload};
 use aws_lc_rs::digest;
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 
 use super::error::{ApiError, Code};
 use super::idempotency::{IdempotencyKey, key_of};
@@ -16,11 +16,15 @@ use super::inflate::inflated;
 /// How long a client may send nothing.
 const SILENCE: Duration = Duration::from_secs(20);
 
-/// Reads a CSV file of at most `most` bytes into memory.
+/// A CSV file of at most `most` bytes, inflated, piece by piece.
 ///
 /// # Errors
-/// 413, 415, 408 when nothing comes, or 400 when it breaks off.
-pub async fn read_csv(request: &HttpRequest, payload: Payload, most: usize) -> Result<Bytes, ApiError> {
+/// 415; in the stream 413, 408 when nothing comes, or 400 when it breaks off.
+pub fn stream_csv(
+    request: &HttpRequest,
+    payload: Payload,
+    most: usize,
+) -> Result<impl Stream<Item = Result<Bytes, ApiError>> + use<>, ApiError> {
     let is_csv = request
         .headers()
         .get(header::CONTENT_TYPE)
@@ -33,21 +37,36 @@ pub async fn read_csv(request: &HttpRequest, payload: Payload, most: usize) -> R
             "the body must be text/csv",
         ));
     }
-    let mut body = pin!(inflated(request, payload.into_inner())?);
+    let body = Box::pin(inflated(request, payload.into_inner())?);
+    Ok(stream::try_unfold(
+        (body, 0_usize),
+        move |(mut body, read)| async move {
+            let next = tokio::time::timeout(SILENCE, body.next())
+                .await
+                .map_err(|_| ApiError::new(Code::RequestTimeout, "nothing of the file came for too long"))?;
+            let Some(bytes) = next else { return Ok(None) };
+            let bytes = bytes?;
+            let read = read.saturating_add(bytes.len());
+            if read > most {
+                return Err(ApiError::new(
+                    Code::PayloadTooLarge,
+                    format!("the file is larger than {most} bytes after decompression; send it in parts"),
+                ));
+            }
+            Ok(Some((bytes, (body, read))))
+        },
+    ))
+}
+
+/// The same, held in memory.
+///
+/// # Errors
+/// As [`stream_csv`].
+pub async fn read_csv(request: &HttpRequest, payload: Payload, most: usize) -> Result<Bytes, ApiError> {
+    let mut file = pin!(stream_csv(request, payload, most)?);
     let mut bytes = BytesMut::new();
-    loop {
-        let next = tokio::time::timeout(SILENCE, body.next())
-            .await
-            .map_err(|_| ApiError::new(Code::RequestTimeout, "nothing of the file came for too long"))?;
-        let Some(chunk) = next else { break };
-        let chunk = chunk?;
-        if bytes.len().saturating_add(chunk.len()) > most {
-            return Err(ApiError::new(
-                Code::PayloadTooLarge,
-                format!("the file is larger than {most} bytes after decompression; send it in parts"),
-            ));
-        }
-        bytes.extend_from_slice(&chunk);
+    while let Some(piece) = file.try_next().await? {
+        bytes.extend_from_slice(&piece);
     }
     Ok(bytes.freeze())
 }

@@ -178,3 +178,95 @@ fn every_write_of_a_feature_names_an_entry() {
         }
     }
 }
+
+/// The first argument of each call of a method or function in a text, with the line it stands on.
+fn arguments<'a>(text: &'a str, call: &str) -> Vec<&'a str> {
+    let calls = text
+        .match_indices(call)
+        .map(|(at, _)| text[at + call.len()..].trim_start());
+    calls.collect()
+}
+
+/// Whether an argument is a text that was written down: a literal, or the name of a constant.
+fn is_constant(argument: &str) -> bool {
+    let name: String = argument
+        .chars()
+        .take_while(|c| c.is_alphanumeric() || "_:".contains(*c))
+        .collect();
+    let name = name.rsplit("::").next().unwrap_or_default();
+    argument.starts_with('"')
+        || argument.starts_with("r#\"")
+        || (name.len() > 1 && name == name.to_uppercase())
+}
+
+#[test]
+fn no_sql_is_built_from_strings() {
+    // `statement` takes a `&'static str`, which the compiler watches over; these are the ways round it, and round that.
+    let calls = [
+        ".batch_execute(",
+        ".simple_query(",
+        ".copy_in(",
+        ".copy_out(",
+        ".prepare(",
+        ".prepare_typed(",
+        ".query(",
+        ".query_one(",
+        ".query_opt(",
+        ".query_raw(",
+        ".execute_raw(",
+    ];
+    let forbidden = [
+        "sql_query(",
+        "dsl::sql(",
+        "sql::<",
+        "Box::leak(",
+        ".leak()",
+        "push_sql(",
+    ];
+    // `run_outside_transaction` takes a `&'static str` too; `Statement` pushes its own text.
+    let known = [
+        ("src/platform/db.rs", "sql).await"),
+        ("src/platform/statement.rs", "before)"),
+        ("src/platform/statement.rs", "rest)"),
+    ];
+    let mut wrong = Vec::new();
+    for (name, text) in files("src") {
+        let text: String = code(&text).collect::<Vec<_>>().join("\n");
+        let text = text.split("#[cfg(test)]").next().unwrap();
+        let is_known = |argument: &str| {
+            known
+                .iter()
+                .any(|(room, begin)| name == *room && argument.starts_with(begin))
+        };
+        for call in calls {
+            for argument in arguments(text, call) {
+                if !is_constant(argument) && !is_known(argument) {
+                    wrong.push(format!(
+                        "{name}: {call}{}",
+                        argument.lines().next().unwrap_or_default()
+                    ));
+                }
+            }
+        }
+        for call in forbidden {
+            for argument in arguments(text, call) {
+                if !is_known(argument) {
+                    wrong.push(format!(
+                        "{name}: {call}{}",
+                        argument.lines().next().unwrap_or_default()
+                    ));
+                }
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+    // It does see what it is to see.
+    for built in [
+        "&format!(\"SELECT {name}\")",
+        "&sql",
+        "name.as_str()",
+        "&[\"SELECT \", name].concat()",
+    ] {
+        assert!(!is_constant(built), "{built}");
+    }
+}

@@ -6,7 +6,7 @@ use tokio_postgres::Client;
 use crate::support::{TestApp, World};
 
 /// The text of a constant in a source file, so that what is planned here is what is sent.
-fn constant(source: &str, name: &str) -> String {
+pub fn constant(source: &str, name: &str) -> String {
     let begin = format!("const {name}: &str = \"");
     let text = source
         .split_once(&begin)
@@ -33,7 +33,7 @@ async fn fill(world: &World, campaign: i32) {
     world.db.batch_execute("VACUUM ANALYZE visits").await.unwrap();
 }
 
-async fn plan(db: &Client, mode: &str, statement: &str, types: &str, values: &str) -> String {
+pub async fn plan(db: &Client, mode: &str, statement: &str, types: &str, values: &str) -> String {
     db.batch_execute(&format!(
         "SET plan_cache_mode = force_{mode}_plan; DEALLOCATE ALL; PREPARE asked ({types}) AS {statement}"
     ))

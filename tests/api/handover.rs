@@ -213,3 +213,35 @@ async fn the_only_national_administrator_may_hand_over_to_another() {
     // A resend whose first reply was lost gets that reply, though he may do nothing more.
     assert_eq!(keyed.post(&path, body).await.expect(201).body, done.body);
 }
+
+#[actix_web::test]
+async fn a_national_administrator_whose_grant_will_end_is_not_the_one_who_stays() {
+    let app = TestApp::start().await;
+    let world = World::build(&app).await;
+    let lasting = world.actor(&app, Role::NationalAdmin, "IN").await;
+    let dated = world.worker(&app, "IN").await;
+    let until = Some("2026-11-30");
+    let grant = world
+        .grant(dated.worker_id, Role::NationalAdmin, "IN", "2020-01-01", until)
+        .await;
+    let off = json!({"active": false});
+    let shut = async |actor: &Actor, status: u16| {
+        dated
+            .client
+            .header("if-match", "\"1\"")
+            .patch(&path_of(actor), off.clone())
+            .await
+            .expect(status);
+    };
+    // In a week nobody would be left, and nobody to make another.
+    shut(&lasting, 409).await;
+    // One who begins tomorrow and has no end lasts too; but today there must be somebody as well.
+    let next = world.worker(&app, "IN").await;
+    world
+        .grant(next.worker_id, Role::NationalAdmin, "IN", "2026-11-24", None)
+        .await;
+    shut(&lasting, 200).await;
+    let path = format!("{}/grants/{grant}", path_of(&dated));
+    dated.client.delete(&path).await.expect(409);
+    shut(&next, 409).await;
+}

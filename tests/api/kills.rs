@@ -24,6 +24,8 @@ use crate::support::{Client, TestDatabase, World};
 pub struct Program {
     child: Child,
     pub address: SocketAddr,
+    /// Reads what it writes to standard error.
+    log: Option<std::thread::JoinHandle<Vec<String>>>,
 }
 
 impl Program {
@@ -71,8 +73,15 @@ impl Program {
             said.push(line);
         };
         // Whoever writes into a closed pipe dies: the rest of the log is read to its end.
-        std::thread::spawn(move || log.for_each(drop));
-        Self { child, address }
+        let log = std::thread::spawn(move || {
+            said.extend(log.map_while(Result::ok));
+            said
+        });
+        Self {
+            child,
+            address,
+            log: Some(log),
+        }
     }
 
     /// kill -9.
@@ -86,6 +95,12 @@ impl Program {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").arg(&pid).status().unwrap().success());
         self.child.wait().unwrap().success()
+    }
+
+    /// Stops it; every line that it wrote.
+    pub fn stop_and_tell(mut self) -> String {
+        assert!(self.stop());
+        self.log.take().unwrap().join().unwrap().join("\n")
     }
 }
 

@@ -6,7 +6,7 @@ use sampark::access::Role;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::support::{Answer, Client, TestApp, World};
+use crate::support::{Answer, Client, Settings, TestApp, World};
 
 /// Compares a written file with what the program says, or writes it where `SAMPARK_WRITE_DOCS` is set.
 pub fn compare(path: &str, wanted: &str) {
@@ -154,7 +154,7 @@ fn example(document: &Value, schema: &Value) -> Option<Value> {
 }
 
 /// What of a value does not fit a schema: types, required members, words, references.
-fn misfits(document: &Value, schema: &Value, value: &Value, at: &str, out: &mut Vec<String>) {
+pub fn misfits(document: &Value, schema: &Value, value: &Value, at: &str, out: &mut Vec<String>) {
     if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
         return misfits(document, resolve(document, target), value, at, out);
     }
@@ -232,10 +232,11 @@ fn misfits(document: &Value, schema: &Value, value: &Value, at: &str, out: &mut 
     }
 }
 
-struct Scene {
-    app: TestApp,
-    world: World,
-    admin: Client,
+/// What the examples of the document speak of.
+pub struct Scene {
+    pub app: TestApp,
+    pub world: World,
+    pub admin: Client,
     worker_id: i32,
     grant_id: i32,
     /// Of service 1.
@@ -246,6 +247,24 @@ struct Scene {
     phone: String,
 }
 
+/// A request made of an operation's examples.
+pub struct Ask {
+    pub client: Client,
+    pub path: String,
+    /// Its media type and content; a file is a string.
+    pub body: Option<(String, Value)>,
+}
+
+impl Ask {
+    /// A body as it is sent.
+    pub fn bytes(body: &Value) -> Vec<u8> {
+        match body {
+            Value::String(text) => text.clone().into_bytes(),
+            other => other.to_string().into_bytes(),
+        }
+    }
+}
+
 /// The id that examples give to visits and households.
 const EXAMPLE_ID: &str = "01998f7e-58f5-7b21-a6a9-9c0ce5d5fd33";
 
@@ -253,8 +272,16 @@ const EXAMPLE_ID: &str = "01998f7e-58f5-7b21-a6a9-9c0ce5d5fd33";
 const CONTACT_ID: &str = "01998f7e-58f5-7b21-a6a9-9c0ce5d5fd44";
 
 /// What the examples speak of: campaign 1, booth 14, a household, a visit, a worker with a grant.
-async fn scene() -> Scene {
-    let app = TestApp::start().await;
+pub async fn scene() -> Scene {
+    let settings = Settings {
+        pool_size: 16,
+        ..Settings::default()
+    };
+    scene_of(TestApp::start_with(settings).await).await
+}
+
+/// The same on a server of one's own.
+pub async fn scene_of(app: TestApp) -> Scene {
     let world = World::build(&app).await;
     assert_eq!(world.campaign("S1").await, 1);
     // The visit of the examples took 240 s: it has a flag to be answered.
@@ -351,6 +378,16 @@ impl Scene {
     }
 
     async fn send(&self, document: &Value, operation: &Operation) -> Answer {
+        let ask = self.ask(document, operation).await;
+        let body = ask
+            .body
+            .as_ref()
+            .map(|(kind, body)| (kind.as_str(), Ask::bytes(body)));
+        ask.client.send(&operation.method, &ask.path, body).await
+    }
+
+    /// What the examples of an operation ask for, with the ids of what was made.
+    pub async fn ask(&self, document: &Value, operation: &Operation) -> Ask {
         let mut path = operation.path.clone();
         for parameter in operation.value["parameters"].as_array().into_iter().flatten() {
             if parameter["in"] == "path" {
@@ -404,8 +441,7 @@ impl Scene {
                 .client;
         }
         if operation.method == "PATCH" {
-            let tag = client
-                .get(&path)
+            let tag = crate::bounds::patiently(async || client.get(&path).await)
                 .await
                 .expect(200)
                 .header("etag")
@@ -418,7 +454,11 @@ impl Scene {
             .pointer("/requestBody/content")
             .and_then(Value::as_object);
         let Some((kind, media)) = content.and_then(|content| content.iter().next()) else {
-            return client.send(&operation.method, &path, None).await;
+            return Ask {
+                client,
+                path,
+                body: None,
+            };
         };
         let body = media
             .get("example")
@@ -445,11 +485,11 @@ impl Scene {
             let now = self.app.clock.now();
             body["totp"] = json!(crate::sign_in::password(made["secret"].as_str().unwrap(), now));
         }
-        let bytes = match &body {
-            Value::String(text) => text.clone().into_bytes(),
-            other => other.to_string().into_bytes(),
-        };
-        client.send(&operation.method, &path, Some((kind, bytes))).await
+        Ask {
+            client,
+            path,
+            body: Some((kind.clone(), body)),
+        }
     }
 }
 
@@ -540,40 +580,4 @@ fn every_example_fits_the_schema_that_it_stands_in() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-#[test]
-fn written_table_of_settings_is_what_the_program_reads() {
-    let mut text = String::from(
-        "# Configuration\n\nRead from the environment at start; a bad value is named and the program does not start.\n\n\
-         | variable | default | what it is |\n|---|---|---|\n",
-    );
-    for variable in sampark::platform::config::VARIABLES {
-        text.push_str(&format!(
-            "| `{}` | {} | {} |\n",
-            variable.name, variable.default, variable.about
-        ));
-    }
-    compare("docs/configuration.md", &text);
-}
-
-#[test]
-fn written_table_of_roles_is_what_the_program_grants() {
-    use sampark::access::actions::ActionName;
-    let roles = Role::EVERY;
-    let mut text = String::from(
-        "# Roles\n\nA role is a set of actions. A grant is a worker, a role, a unit and a span of days; it reaches the unit and all below it\nin either tree.\n\n| action |",
-    );
-    for role in roles {
-        text.push_str(&format!(" {} |", role.as_str()));
-    }
-    text.push_str(&format!("\n|---|{}\n", ":-:|".repeat(roles.len())));
-    for action in ActionName::ALL {
-        text.push_str(&format!("| `{}` |", action.as_str()));
-        for role in roles {
-            text.push_str(if role.may(*action) { " yes |" } else { " |" });
-        }
-        text.push('\n');
-    }
-    compare("docs/roles.md", &text);
 }

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use sampark::access::{KeyRing, Role};
 use sampark::features::privacy::{drop_unused, reseal_all};
 use sampark::platform::clock::Clock;
-use sampark::platform::data_keys::DataKeys;
+use sampark::platform::data_keys::{DataKeys, Place};
 use sampark::platform::db::Db;
 use serde_json::json;
 use uuid::Uuid;
@@ -81,6 +83,17 @@ async fn a_data_key_is_replaced_while_requests_read_and_write() {
         }
     };
     more(8).await;
+    let admin = world.actor(&app, Role::NationalAdmin, "IN").await;
+    let hook = json!({"unit_id": world.unit("S1"), "url": "https://hooks.example/sampark"});
+    let hook = admin.client.post("/v1/webhooks", hook).await.expect(201).json;
+    let hook_secret = async || {
+        let sql = "SELECT id, sealed FROM webhook_secrets";
+        let row = world.db.query_one(sql, &[]).await.unwrap();
+        let place = Place::new("webhook_secrets", "sealed", row.get::<_, Uuid>(0));
+        let secret = app.state.db.keys().open_sealed(&place, row.get(1)).unwrap();
+        json!(format!("whsec_{}", STANDARD.encode(secret)))
+    };
+    assert_eq!(hook_secret().await, hook["secret"]);
     // The command, with a pool and keys of its own.
     let db = Db::new(&database.url, 2, DataKeys::load(&file).unwrap()).unwrap();
     for (new, old) in [(2, 1), (3, 2)] {
@@ -101,6 +114,11 @@ async fn a_data_key_is_replaced_while_requests_read_and_write() {
         assert!(phone.await.unwrap() > 0);
     }
     assert_eq!(app.state.db.keys().versions(), [3]);
+    assert_eq!(
+        hook_secret().await,
+        hook["secret"],
+        "the secret is the same under the new key"
+    );
     let export = world
         .actor(&app, Role::MandalCoordinator, "S1-M1")
         .await

@@ -156,6 +156,50 @@ async fn secrets_are_replaced_without_a_gap_and_end_with_their_tokens() {
 }
 
 #[actix_web::test]
+async fn it_is_seen_when_a_service_and_each_of_its_secrets_were_last_used() {
+    let s = scene().await;
+    let registered = s.register(&["totals.read"], &["S1"]).await;
+    let path = format!("/v1/services/{}", registered["service"]["id"]);
+    let second = s
+        .admin
+        .post(&format!("{path}/secrets"), json!({}))
+        .await
+        .expect(201)
+        .json;
+    let used = async || {
+        // He signs in anew, since the clock moves on.
+        let admin = s.world.actor(&s.app, Role::StateAdmin, "S1").await.client;
+        let shown = admin.get(&path).await.expect(200).json;
+        let of_secret = |id: &Value| {
+            let secrets = shown["secrets"].as_array().unwrap();
+            secrets.iter().find(|secret| secret["id"] == *id).unwrap()["last_used_at"].clone()
+        };
+        [
+            shown["last_used_at"].clone(),
+            of_secret(&registered["secret"]["id"]),
+            of_secret(&second["id"]),
+        ]
+    };
+    let null = Value::Null;
+    assert_eq!(used().await, [null.clone(), null.clone(), null.clone()]);
+    let mut wrong = second.clone();
+    wrong["client_secret"] = json!("sampark_none");
+    s.token(&wrong).await.expect(401);
+    assert_eq!(
+        used().await,
+        [null.clone(), null.clone(), null.clone()],
+        "a wrong secret is no use"
+    );
+    s.client(&registered).await;
+    let noon = json!("2026-11-23T06:30:00Z");
+    assert_eq!(used().await, [noon.clone(), noon.clone(), null]);
+    s.app.clock.advance(TimeDelta::minutes(90));
+    s.token(&second).await.expect(200);
+    let later = json!("2026-11-23T08:00:00Z");
+    assert_eq!(used().await, [later.clone(), noon, later]);
+}
+
+#[actix_web::test]
 async fn a_service_is_narrowed_and_stopped_at_once() {
     let s = scene().await;
     let registered = s.register(&["totals.read"], &["S1"]).await;

@@ -283,6 +283,17 @@ pub struct ReadRow {
 /// Where a list of readings goes on from.
 pub type ReadCursor = (DateTime<Utc>, UnitId, i64);
 
+const READS: &str = "
+    WITH f AS MATERIALIZED (SELECT $1::int[] AS roots, $2::date AS today)
+    SELECT j.at, j.actor_id, j.device_id, j.subject_uuids, j.unit_ids, j.state_id, j.number FROM f, journal j
+    WHERE j.action = 'contact.read' AND j.at >= coalesce($3, '-infinity'::timestamptz) AND j.at < coalesce($4, 'infinity'::timestamptz)
+      AND (j.at, j.state_id, j.number) > (coalesce($5, '-infinity'::timestamptz), coalesce($6, 0), coalesce($7, 0))
+      AND ($8::int IS NULL OR j.actor_id = $9)
+      AND ($10::uuid IS NULL OR $11::uuid = ANY (j.subject_uuids))
+      AND EXISTS (SELECT 1 FROM lineages l WHERE l.unit_id = ANY (j.unit_ids) AND l.unit_ids && f.roots
+                    AND l.valid_from <= f.today AND (l.valid_to IS NULL OR l.valid_to > f.today))
+    ORDER BY j.at, j.state_id, j.number LIMIT $12";
+
 /// Readings in scope, oldest first, by an index that holds nothing else.
 pub async fn list_reads(
     tx: &mut Tx,
@@ -292,29 +303,19 @@ pub async fn list_reads(
     after: Option<ReadCursor>,
     limit: i64,
 ) -> QueryResult<Vec<ReadRow>> {
-    statement(
-        "WITH f AS MATERIALIZED (SELECT $1::int[] AS roots, $2::date AS today)
-         SELECT j.at, j.actor_id, j.device_id, j.subject_uuids, j.unit_ids, j.state_id, j.number FROM f, journal j
-         WHERE j.action = 'contact.read' AND j.at >= coalesce($3, '-infinity'::timestamptz) AND j.at < coalesce($4, 'infinity'::timestamptz)
-           AND (j.at, j.state_id, j.number) > (coalesce($5, '-infinity'::timestamptz), coalesce($6, 0), coalesce($7, 0))
-           AND ($8::int IS NULL OR j.actor_id = $9)
-           AND ($10::uuid IS NULL OR $11::uuid = ANY (j.subject_uuids))
-           AND EXISTS (SELECT 1 FROM lineages l WHERE l.unit_id = ANY (j.unit_ids) AND l.unit_ids && f.roots
-                         AND l.valid_from <= f.today AND (l.valid_to IS NULL OR l.valid_to > f.today))
-         ORDER BY j.at, j.state_id, j.number LIMIT $12",
-    )
-    .bind::<Array<Integer>, _>(scope.roots())
-    .bind::<Date, _>(today)
-    .bind::<Nullable<Timestamptz>, _>(filter.from)
-    .bind::<Nullable<Timestamptz>, _>(filter.to)
-    .bind::<Nullable<Timestamptz>, _>(after.map(|after| after.0))
-    .bind::<Nullable<Integer>, _>(after.map(|after| after.1))
-    .bind::<Nullable<BigInt>, _>(after.map(|after| after.2))
-    .bind::<Nullable<Integer>, _>(filter.worker_id)
-    .bind::<Nullable<Integer>, _>(filter.worker_id)
-    .bind::<Nullable<SqlUuid>, _>(filter.contact_id)
-    .bind::<Nullable<SqlUuid>, _>(filter.contact_id)
-    .bind::<BigInt, _>(limit.saturating_add(1))
-    .load(tx)
-    .await
+    statement(READS)
+        .bind::<Array<Integer>, _>(scope.roots())
+        .bind::<Date, _>(today)
+        .bind::<Nullable<Timestamptz>, _>(filter.from)
+        .bind::<Nullable<Timestamptz>, _>(filter.to)
+        .bind::<Nullable<Timestamptz>, _>(after.map(|after| after.0))
+        .bind::<Nullable<Integer>, _>(after.map(|after| after.1))
+        .bind::<Nullable<BigInt>, _>(after.map(|after| after.2))
+        .bind::<Nullable<Integer>, _>(filter.worker_id)
+        .bind::<Nullable<Integer>, _>(filter.worker_id)
+        .bind::<Nullable<SqlUuid>, _>(filter.contact_id)
+        .bind::<Nullable<SqlUuid>, _>(filter.contact_id)
+        .bind::<BigInt, _>(limit.saturating_add(1))
+        .load(tx)
+        .await
 }

@@ -94,8 +94,7 @@ struct VersionRow {
     version: i32,
 }
 
-/// The versions of data keys that something was sealed by: the second and third byte of what is sealed. Secrets of
-/// webhooks are not sealed anew: the key that a secret was sealed by stays until the secret is replaced.
+/// The versions of data keys that something was sealed by: the second and third byte of what is sealed.
 pub async fn versions_in_use(tx: &mut Tx) -> QueryResult<Vec<u16>> {
     let rows: Vec<VersionRow> = statement(
         "SELECT DISTINCT get_byte(s.sealed, 1) * 256 + get_byte(s.sealed, 2) AS version FROM (

@@ -7,6 +7,7 @@
 
 use crate::features::contacts;
 use crate::features::visits;
+use crate::features::webhooks;
 use crate::features::workers;
 use crate::journal::answers::reseal_answers;
 use crate::journal::{Actor, Digest, Entry, Record};
@@ -29,6 +30,7 @@ enum Place {
     Visits(Option<visits::VisitKey>),
     OldVisits(Option<visits::VersionKey>),
     FlagAnswers(Option<visits::VersionKey>),
+    Webhooks(Option<uuid::Uuid>),
     Answers(Option<(WorkerId, String)>),
     End,
 }
@@ -62,10 +64,14 @@ pub async fn reseal_all(db: &Db, clock: &Clock) -> Result<(), ApiError> {
                 },
                 Place::FlagAnswers(after) => {
                     match visits::reseal_flag_answers(tx, &keys, after, STEP).await? {
-                        None => Place::Answers(None),
+                        None => Place::Webhooks(None),
                         last => Place::FlagAnswers(last),
                     }
                 }
+                Place::Webhooks(after) => match webhooks::reseal_secrets(tx, &keys, after, STEP).await? {
+                    None => Place::Answers(None),
+                    last => Place::Webhooks(last),
+                },
                 Place::Answers(after) => match reseal_answers(tx, &keys, after, STEP).await? {
                     None => Place::End,
                     last => Place::Answers(last),

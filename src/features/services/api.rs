@@ -302,7 +302,7 @@ pub async fn sign_in(
         .map(|secret| secret.id)
         .ok_or_else(rules::invalid_client)?;
     db.write(&actor, async move |tx| {
-        queries::mark_used(tx, client.id, now).await?;
+        queries::mark_used(tx, client.id, secret_id, now).await?;
         let digest = Digest::of(&(client.id, secret_id));
         let entry = Entry::new(
             client.state_id,

@@ -46,6 +46,8 @@ pub struct SecretRow {
     pub id: Uuid,
     #[diesel(sql_type = Text)]
     pub hash: String,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub last_used_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = Timestamptz)]
     pub created_at: DateTime<Utc>,
 }
@@ -120,7 +122,7 @@ pub async fn find_service<A>(
 /// Its live secrets, the oldest first.
 pub async fn live_secrets(tx: &mut Tx, id: ServiceId) -> QueryResult<Vec<SecretRow>> {
     statement(
-        "SELECT id, hash, created_at FROM service_secrets WHERE service_id = $1 AND revoked_at IS NULL
+        "SELECT id, hash, last_used_at, created_at FROM service_secrets WHERE service_id = $1 AND revoked_at IS NULL
          ORDER BY created_at, id",
     )
     .bind::<Integer, _>(id)
@@ -249,8 +251,13 @@ pub async fn count_try(
     .optional()
 }
 
-/// The client has proved itself.
-pub async fn mark_used(tx: &mut Tx, id: ServiceId, now: DateTime<Utc>) -> QueryResult<()> {
+/// The client has proved itself by this secret.
+pub async fn mark_used(tx: &mut Tx, id: ServiceId, secret_id: Uuid, now: DateTime<Utc>) -> QueryResult<()> {
+    statement("UPDATE service_secrets SET last_used_at = $1 WHERE id = $2")
+        .bind::<Timestamptz, _>(now)
+        .bind::<SqlUuid, _>(secret_id)
+        .execute(tx)
+        .await?;
     statement("UPDATE services SET failures = 0, locked_until = NULL, last_used_at = $1 WHERE id = $2")
         .bind::<Timestamptz, _>(now)
         .bind::<Integer, _>(id)

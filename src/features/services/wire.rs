@@ -85,6 +85,8 @@ fn check_lists(actions: Option<&[String]>, unit_ids: Option<&[UnitId]>, errors: 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct SecretView {
     pub id: Uuid,
+    /// When it was last used to get a token; null: never.
+    pub last_used_at: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
 }
 
@@ -92,6 +94,7 @@ impl From<SecretRow> for SecretView {
     fn from(row: SecretRow) -> Self {
         Self {
             id: row.id,
+            last_used_at: row.last_used_at,
             created_at: row.created_at,
         }
     }

@@ -14,7 +14,7 @@ use crate::journal::read::cursor_at_end;
 use crate::journal::{Digest, Entry, Record};
 use crate::platform::body::{Json, Path, Query};
 use crate::platform::config::Config;
-use crate::platform::data_keys::{DataKeys, Place};
+use crate::platform::data_keys::DataKeys;
 use crate::platform::db::{Db, Tx};
 use crate::platform::error::{ApiError, Code, Problem};
 use crate::platform::ids::WebhookId;
@@ -304,8 +304,9 @@ async fn make_secret(
     keys: &DataKeys,
 ) -> Result<String, ApiError> {
     let (id, secret) = (Uuid::new_v4(), rules::new_secret()?);
-    let place = Place::new("webhook_secrets", "sealed", id);
-    let sealed = keys.seal(&place, &secret).map_err(ApiError::internal)?;
+    let sealed = keys
+        .seal(&queries::secret_place(id), &secret)
+        .map_err(ApiError::internal)?;
     let row = SecretRow { id, sealed };
     queries::insert_secret(tx, permit, webhook_id, &row, rules::LIVE_SECRETS - 1).await?;
     Ok(rules::show_secret(&secret))

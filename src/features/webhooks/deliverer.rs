@@ -17,7 +17,6 @@ use crate::journal::read::{Cursor, Wanted, cursor_at_end, entries_after};
 use crate::journal::{Actor, Digest, Entry, Record};
 use crate::platform::clock::Clock;
 use crate::platform::config::Config;
-use crate::platform::data_keys::Place;
 use crate::platform::db::{Db, Tx};
 use crate::platform::error::{ApiError, Code};
 use crate::platform::wall::DELIVERER;
@@ -159,7 +158,7 @@ impl Parts {
             .read(async move |tx| {
                 let rows = queries::secrets(tx, id).await?;
                 let opened = rows.iter().map(|row| {
-                    let place = Place::new("webhook_secrets", "sealed", row.id);
+                    let place = queries::secret_place(row.id);
                     keys.open_sealed(&place, &row.sealed).map_err(ApiError::internal)
                 });
                 opened.collect::<Result<Vec<_>, _>>()

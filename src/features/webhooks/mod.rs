@@ -19,6 +19,7 @@ mod rules;
 mod wire;
 
 pub use deliverer::{Deliverer, warn};
+pub use queries::reseal_secrets;
 
 /// The routes.
 pub fn routes(config: &mut ServiceConfig<'_>) {

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::access::actions::{WebhookRead, WebhookWrite};
 use crate::access::{Permit, Scope};
+use crate::platform::data_keys::{DataKeys, Place};
 use crate::platform::db::Tx;
 use crate::platform::ids::{UnitId, WebhookId};
 use crate::platform::statement::statement;
@@ -422,4 +423,44 @@ pub async fn release(
     .execute(tx)
     .await
     .map(|_| ())
+}
+
+/// Where a secret lies, to which it is bound.
+pub fn secret_place(id: Uuid) -> Place {
+    Place::new("webhook_secrets", "sealed", id)
+}
+
+/// Seals anew, under the active key, what of the next secrets an older key sealed. Returns the last that was looked at;
+/// `None` at the end.
+///
+/// # Errors
+/// What the database says, or a secret that cannot be opened.
+pub async fn reseal_secrets(
+    tx: &mut Tx,
+    keys: &DataKeys,
+    after: Option<Uuid>,
+    limit: i64,
+) -> QueryResult<Option<Uuid>> {
+    let rows: Vec<SecretRow> = statement(
+        "SELECT id, sealed FROM webhook_secrets
+         WHERE id > coalesce($1, '00000000-0000-0000-0000-000000000000'::uuid) ORDER BY id LIMIT $2 FOR NO KEY UPDATE",
+    )
+    .bind::<Nullable<SqlUuid>, _>(after)
+    .bind::<BigInt, _>(limit)
+    .load(tx)
+    .await?;
+    let mut changed = Vec::new();
+    for row in &rows {
+        let sealed = keys.reseal(&secret_place(row.id), &row.sealed)?;
+        changed.extend(sealed.map(|sealed| (row.id, sealed)));
+    }
+    statement(
+        "UPDATE webhook_secrets s SET sealed = n.sealed
+         FROM unnest($1::uuid[], $2::bytea[]) AS n (id, sealed) WHERE s.id = n.id",
+    )
+    .bind::<Array<SqlUuid>, _>(changed.iter().map(|(id, _)| *id).collect::<Vec<_>>())
+    .bind::<Array<Binary>, _>(changed.iter().map(|(_, sealed)| sealed).collect::<Vec<_>>())
+    .execute(tx)
+    .await?;
+    Ok(rows.last().map(|row| row.id))
 }

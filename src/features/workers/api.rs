@@ -293,7 +293,8 @@ fn phone_taken() -> ApiError {
     ApiError::new(Code::Conflict, "this phone number cannot be used")
 }
 
-/// 409 if nobody would be left to administer the nation. `grant_id`: only this grant goes, else the whole worker.
+/// 409 if nobody would be left to administer the nation, today or once the dated grants have ended. `grant_id`: only this
+/// grant goes, else the whole worker.
 ///
 /// # Errors
 /// That, or what the database says.
@@ -303,16 +304,19 @@ pub async fn check_admin_remains(
     worker: &WorkerView,
     grant_id: Option<GrantId>,
 ) -> Result<(), ApiError> {
-    let is_admin = all_grants(tx, worker).await?.iter().any(|grant| {
+    let mut going = all_grants(tx, worker).await?;
+    going.retain(|grant| {
         grant.role == Role::NationalAdmin
             && is_live(grant, caller.today())
             && grant_id.is_none_or(|id| id == grant.id)
     });
-    if !is_admin {
+    if going.is_empty() {
         return Ok(());
     }
     let whole = grant_id.is_none().then_some(worker.id);
-    if national_admins_without(tx, whole, grant_id, caller.today()).await? > 0 {
+    let left = national_admins_without(tx, whole, grant_id, caller.today()).await?;
+    let lasting_goes = going.iter().any(|grant| grant.valid_to.is_none());
+    if left.today > 0 && (left.lasting > 0 || !lasting_goes) {
         Ok(())
     } else {
         Err(ApiError::new(

@@ -408,29 +408,35 @@ async fn count_change(tx: &mut Tx, permit: &Permit<GrantWrite>, worker_id: Worke
         .map(|_| ())
 }
 
-#[derive(diesel::QueryableByName)]
-struct CountRow {
+/// Grants that make national administrators.
+#[derive(Clone, Copy, Debug, diesel::QueryableByName)]
+pub struct AdminsLeft {
+    /// Those that hold today.
     #[diesel(sql_type = BigInt)]
-    count: i64,
+    pub today: i64,
+    /// Those that hold without an end, from today or from a day to come.
+    #[diesel(sql_type = BigInt)]
+    pub lasting: i64,
 }
 
-/// How many grants would still make a national administrator today if this worker, or this grant, were gone. Holds all
-/// such grants until the end of the transaction, so that two administrators cannot remove each other at once.
+/// The grants that would still make national administrators if this worker, or this grant, were gone. Holds all such
+/// grants until the end of the transaction, so that two administrators cannot remove each other at once.
 pub async fn national_admins_without(
     tx: &mut Tx,
     worker_id: Option<WorkerId>,
     grant_id: Option<GrantId>,
     today: NaiveDate,
-) -> QueryResult<i64> {
+) -> QueryResult<AdminsLeft> {
     statement(
         "SELECT id FROM grants WHERE role = 'national_admin' AND ended_at IS NULL ORDER BY id FOR UPDATE",
     )
     .execute(tx)
     .await?;
-    let row: CountRow = statement(
-        "SELECT count(*) AS count FROM grants g JOIN workers w ON w.id = g.worker_id
+    statement(
+        "SELECT count(*) FILTER (WHERE g.valid_from <= $1 AND (g.valid_to IS NULL OR g.valid_to >= $2)) AS today,
+                count(*) FILTER (WHERE g.valid_to IS NULL) AS lasting
+         FROM grants g JOIN workers w ON w.id = g.worker_id
          WHERE g.role = 'national_admin' AND g.ended_at IS NULL AND w.active
-           AND g.valid_from <= $1 AND (g.valid_to IS NULL OR g.valid_to >= $2)
            AND w.id IS DISTINCT FROM $3 AND g.id IS DISTINCT FROM $4",
     )
     .bind::<Date, _>(today)
@@ -438,6 +444,5 @@ pub async fn national_admins_without(
     .bind::<Nullable<Integer>, _>(worker_id)
     .bind::<Nullable<Integer>, _>(grant_id)
     .get_result(tx)
-    .await?;
-    Ok(row.count)
+    .await
 }

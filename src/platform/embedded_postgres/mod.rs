@@ -39,6 +39,8 @@ const USER: &str = "sampark";
 const SERVER: &str = "sampark_server";
 /// The database that is there from the start.
 const DATABASE: &str = "sampark";
+/// Which a name cannot be bound to.
+const CREATE_DATABASE: &str = "CREATE DATABASE sampark";
 
 /// How it is run.
 #[derive(Debug)]
@@ -483,10 +485,7 @@ async fn create_database(port: u16, password: &str, server_password: &str) -> Re
         .await
         .map_err(failed)?;
     if known.is_empty() {
-        client
-            .batch_execute(&format!("CREATE DATABASE {DATABASE}"))
-            .await
-            .map_err(failed)?;
+        client.batch_execute(CREATE_DATABASE).await.map_err(failed)?;
     }
     let known = client
         .query("SELECT 1 FROM pg_roles WHERE rolname = $1", &[&SERVER])

@@ -1,10 +1,4 @@
-use std::time::Duration;
-
-use actix_web::dev::Payload;
-use actix_web::http::header;
-use actix_web::web::Bytes;
 use actix_web::{HttpRequest, post, web};
-use futures_util::{Stream, StreamExt, stream};
 use tokio::sync::Semaphore;
 
 use super::super::import::{Import, import_units as run};
@@ -14,15 +8,13 @@ use crate::access::actions::UnitImport;
 use crate::access::policy::scope;
 use crate::platform::body::Query;
 use crate::platform::db::Db;
-use crate::platform::error::{ApiError, Code, Problem};
+use crate::platform::error::{ApiError, Problem};
 use crate::platform::idempotency::key_of;
-use crate::platform::inflate::inflated;
 use crate::platform::reply::Reply;
+use crate::platform::upload::stream_csv;
 
 /// The bound on a file, in bytes after inflation.
 const MAX_FILE: usize = 256 * 1024 * 1024;
-/// How long a client may send nothing.
-const SILENCE: Duration = Duration::from_secs(20);
 /// Files taken at once: each holds a connection to the database beside the pool's.
 static AT_ONCE: Semaphore = Semaphore::const_new(4);
 
@@ -65,41 +57,6 @@ pub async fn import_units(
     let _place = AT_ONCE.try_acquire().map_err(|error| {
         ApiError::unavailable("other files are being imported", error).with_retry_after(5)
     })?;
-    let source = read_file(&request, payload.into_inner())?;
+    let source = stream_csv(&request, payload, MAX_FILE)?;
     run(&db, import, source, |_| {}).await
-}
-
-/// The file piece by piece, inflated and bounded.
-fn read_file(
-    request: &HttpRequest,
-    payload: Payload,
-) -> Result<impl Stream<Item = Result<Bytes, ApiError>> + use<>, ApiError> {
-    let is_csv = request
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/csv"));
-    if !is_csv {
-        return Err(ApiError::new(
-            Code::UnsupportedMediaType,
-            "the body must be text/csv",
-        ));
-    }
-    let body = Box::pin(inflated(request, payload)?);
-    Ok(stream::try_unfold((body, 0_usize), async |(mut body, read)| {
-        let next = tokio::time::timeout(SILENCE, body.next())
-            .await
-            .map_err(|_| ApiError::new(Code::RequestTimeout, "nothing of the file came for too long"))?;
-        let Some(bytes) = next else { return Ok(None) };
-        let bytes = bytes?;
-        let read = read.saturating_add(bytes.len());
-        if read > MAX_FILE {
-            return Err(ApiError::new(
-                Code::PayloadTooLarge,
-                format!("the file is larger than {MAX_FILE} bytes after decompression; send it in parts"),
-            ));
-        }
-        Ok(Some((bytes, (body, read))))
-    }))
 }
