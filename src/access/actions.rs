@@ -116,6 +116,14 @@ actions! {
     TargetSetRead "target_set.read"
     /// Make target sets and new versions of them.
     TargetSetWrite "target_set.write"
+    /// See tasks, how units stand to them, and the counts.
+    TaskRead "task.read"
+    /// Set tasks, change and cancel them.
+    TaskWrite "task.write"
+    /// Report of tasks for a unit.
+    TaskReport "task.report"
+    /// Verify what units below reported of tasks, or return it.
+    TaskVerify "task.verify"
 }
 
 impl ActionName {

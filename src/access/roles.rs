@@ -83,6 +83,10 @@ const TABLE: &[(ActionName, &[Group])] = &[
     (ElectionWrite, &[]),
     (TargetSetRead, &[Coordination, Supervision, Seat, Reading]),
     (TargetSetWrite, &[Seat]),
+    (TaskRead, &[Field, Coordination, Supervision, Seat, Reading]),
+    (TaskWrite, &[Coordination, Supervision, Seat]),
+    (TaskReport, &[Field, Coordination, Supervision, Seat]),
+    (TaskVerify, &[Coordination, Supervision, Seat]),
 ];
 
 impl Role {

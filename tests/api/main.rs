@@ -49,6 +49,8 @@ mod signoffs;
 mod storms;
 mod sync;
 mod target_sets;
+mod tasks;
+mod tasks_exactness;
 mod tokens;
 mod totals;
 mod units;

@@ -295,6 +295,7 @@ async fn scene() -> Scene {
     admin.post(&path, json!({"week": "2026-W46"})).await.expect(201);
     let webhook = json!({"unit_id": 2, "url": "https://hooks.example/sampark"});
     admin.post("/v1/webhooks", webhook).await.expect(201);
+    crate::tasks::for_examples(&app, &world, &admin).await;
     Scene {
         app,
         world,

@@ -530,7 +530,10 @@ impl Scene {
                 };
                 (Kind::At, ask)
             }
-            other => panic!("the operation {other} has no row in tests/api/access_matrix.rs: add one"),
+            other => self
+                .direction_row(other, n)
+                .await
+                .unwrap_or_else(|| panic!("the operation {other} has no row in tests/api/access_matrix: add one")),
         }
     }
 
