@@ -132,6 +132,14 @@ actions! {
     PostRead "post.read"
     /// Say which posts a booth's committee must have.
     CommitteeWrite "committee.write"
+    /// See tasks, how units stand to them, and the counts.
+    TaskRead "task.read"
+    /// Set tasks, change and cancel them.
+    TaskWrite "task.write"
+    /// Report of tasks for a unit.
+    TaskReport "task.report"
+    /// Verify what units below reported of tasks, or return it.
+    TaskVerify "task.verify"
 }
 
 impl ActionName {

@@ -91,6 +91,10 @@ const TABLE: &[(ActionName, &[Group])] = &[
     (TargetSetWrite, &[Seat]),
     (PostRead, &[Coordination, Supervision, Seat, Reading]),
     (CommitteeWrite, &[]),
+    (TaskRead, &[Field, Coordination, Supervision, Seat, Reading]),
+    (TaskWrite, &[Coordination, Supervision, Seat]),
+    (TaskReport, &[Field, Coordination, Supervision, Seat]),
+    (TaskVerify, &[Coordination, Supervision, Seat]),
 ];
 
 impl Role {

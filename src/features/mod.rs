@@ -24,6 +24,7 @@ pub mod sessions;
 pub mod signoffs;
 pub mod sync;
 pub mod target_sets;
+pub mod tasks;
 pub mod totals;
 pub mod units;
 pub mod visits;
@@ -39,6 +40,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     sessions::routes(config);
     elections::routes(config);
     target_sets::routes(config);
+    tasks::routes(config);
     campaigns::routes(config);
     households::routes(config);
     contacts::routes(config);

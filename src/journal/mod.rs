@@ -4,7 +4,7 @@
 //! * [`answers`]: the first answer to a request, for whoever sends it again.
 //! * [`entry`]: one entry for a whole write; [`leaf`]: its canonical form and RFC 6962 leaf hash.
 //! * [`commitment`]: how an entry proves content that it does not hold, and that may be erased.
-//! * [`tally`]: the change to the counts, one row per booth, campaign and day.
+//! * [`tally`]: the change to the counts, one row per booth, campaign and day; [`work`]: that to the counts of tasks.
 //! * [`merkle`], [`tree`]: the RFC 6962 tree over a state's entries; [`seal`], [`keys`]: its heads, signed.
 //! * [`stored`]: entries read back.
 //! * [`poster`]: numbers the entries and adds the tallies to the totals, in one transaction per state.
@@ -27,6 +27,7 @@ pub mod stored;
 pub mod tail;
 pub mod tally;
 pub mod tree;
+pub mod work;
 pub mod write;
 
 pub use entry::{Actor, Digest, Entry};
@@ -34,4 +35,5 @@ pub use keys::SealKeys;
 pub use poster::Poster;
 pub use stored::StoredEntry;
 pub use tally::{Counters, Tally};
+pub use work::{WorkCounters, WorkTally};
 pub use write::Record;

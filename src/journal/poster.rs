@@ -37,7 +37,7 @@ const STEP: i64 = 20_000;
 pub const POSTER_LOCK: i32 = 0x5341_0001;
 
 const STATES_WITH_WORK: &str = "
-    SELECT state_id FROM journal_inbox UNION SELECT state_id FROM tally_inbox
+    SELECT state_id FROM journal_inbox UNION SELECT state_id FROM tally_inbox UNION SELECT state_id FROM task_tally_inbox
     UNION SELECT state_id FROM journal_heads WHERE tree_size < size
     ORDER BY state_id";
 
@@ -107,6 +107,22 @@ const ADD_TALLIES: &str = concat!(
     )
     SELECT count(*) AS n FROM taken"
 );
+
+const ADD_WORK: &str = "
+    WITH taken AS (
+        DELETE FROM task_tally_inbox WHERE ctid = ANY (ARRAY(
+            SELECT ctid FROM task_tally_inbox WHERE state_id = $1 LIMIT $2))
+        RETURNING *
+    ), added AS (
+        INSERT INTO task_totals AS t (state_id, unit_id, task_id, accepted, done, verified, returned)
+        SELECT $3, u.unit_id, task_id, sum(accepted), sum(done), sum(verified), sum(returned)
+        FROM taken, unnest(taken.unit_ids) AS u (unit_id)
+        GROUP BY u.unit_id, task_id ORDER BY u.unit_id, task_id
+        ON CONFLICT (state_id, unit_id, task_id) DO UPDATE SET
+            accepted = t.accepted + excluded.accepted, done = t.done + excluded.done,
+            verified = t.verified + excluded.verified, returned = t.returned + excluded.returned
+    )
+    SELECT count(*) AS n FROM taken";
 
 #[derive(diesel::QueryableByName)]
 struct StateRow {
@@ -264,7 +280,7 @@ async fn post_in(tx: &mut Tx, state_id: UnitId) -> QueryResult<i64> {
         return Ok(0);
     }
     let mut posted = 0;
-    for text in [NUMBER_ENTRIES, ADD_TALLIES] {
+    for text in [NUMBER_ENTRIES, ADD_TALLIES, ADD_WORK] {
         let row: CountRow = statement(text)
             .bind::<Integer, _>(state_id)
             .bind::<BigInt, _>(STEP)

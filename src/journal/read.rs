@@ -89,7 +89,7 @@ impl Cursor {
 ///
 /// An entry is seen if one of its units has one of the roots in its lineage today. What was done to a unit itself (moved,
 /// above all) is seen by whoever has, had or will have it below him, so that who loses a booth learns of it. What was done
-/// to a campaign is seen wherever it runs.
+/// to a campaign is seen wherever it runs, and so is what was done to a task.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
     /// The units at the top of a `Scope`.
@@ -234,7 +234,7 @@ const SCAN_JOURNALS: &str = "
                AND (s.whole OR EXISTS (
                    SELECT 1 FROM lineages l WHERE l.unit_id = ANY (s.unit_ids) AND l.unit_ids && f.roots
                      AND (s.subject = 'unit' OR (l.valid_from <= f.today AND (l.valid_to IS NULL OR l.valid_to > f.today))))
-               OR (s.subject = 'campaign' AND (s.unit_ids && above.ids OR EXISTS (
+               OR (s.subject IN ('campaign', 'task') AND (s.unit_ids && above.ids OR EXISTS (
                    SELECT 1 FROM lineages l WHERE l.unit_ids && s.unit_ids AND l.unit_ids && f.roots
                      AND l.valid_from <= f.today AND (l.valid_to IS NULL OR l.valid_to > f.today))))) AS seen
         FROM scanned s, f, above

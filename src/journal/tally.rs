@@ -247,7 +247,7 @@ pub async fn append(tx: &mut Tx, tallies: &[Tally]) -> QueryResult<()> {
 }
 
 /// An array as PostgreSQL writes it: arrays of arrays cannot be unnested row by row, texts can.
-fn array_text(ids: &[UnitId]) -> String {
+pub(super) fn array_text(ids: &[UnitId]) -> String {
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
     format!("{{{}}}", ids.join(","))
 }

@@ -55,12 +55,20 @@ id!(/// A grant of a role.
     GrantId, i32, diesel::sql_types::Integer);
 id!(/// A campaign.
     CampaignId, i32, diesel::sql_types::Integer);
+id!(/// A task.
+    TaskId, i32, diesel::sql_types::Integer);
+id!(/// A leader's tour.
+    PravasId, i32, diesel::sql_types::Integer);
+id!(/// A stop of a tour.
+    StopId, i32, diesel::sql_types::Integer);
 id!(/// A mandal's signature under a week.
     SignoffId, i32, diesel::sql_types::Integer);
 id!(/// An order to void many visits.
     BulkVoidId, i32, diesel::sql_types::Integer);
 id!(/// A visit; the phone makes it.
     VisitId, uuid::Uuid, diesel::sql_types::Uuid);
+id!(/// What a unit reports of a task; the phone makes its id.
+    TaskReportId, uuid::Uuid, diesel::sql_types::Uuid);
 id!(/// A citizen's contact; the phone makes its id.
     ContactId, uuid::Uuid, diesel::sql_types::Uuid);
 id!(/// A household; the phone makes it.

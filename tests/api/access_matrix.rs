@@ -3,6 +3,7 @@
 //! An operation without a row here fails the test. What must come out is computed from the roles' actions and the actions
 //! that the document names; the table that people read is written to docs/access-matrix.md.
 
+mod direction_rows;
 mod rows;
 
 use std::collections::BTreeMap;
@@ -70,6 +71,8 @@ struct Scene {
     contact: Uuid,
     /// Of the state S1.
     target_set: i64,
+    /// Set by booth S1-B1 for itself.
+    task: i64,
     counter: std::cell::Cell<u32>,
 }
 
@@ -104,12 +107,18 @@ impl Scene {
         let set = json!({"name": "Seats", "unit_id": world.unit("S1"), "level": "assembly_constituency",
             "version": {"valid_from": "2026-11-01", "reason": "Why", "members": [{"unit_id": world.unit("S1-AC1")}]}});
         let set = admin.post("/v1/target-sets", set).await.expect(201).json;
+        let task = admin
+            .post("/v1/tasks", crate::tasks::task(booth, "booth"))
+            .await
+            .expect(201)
+            .json;
         // What the feed tells is posted.
         sampark::journal::poster::post_all(&app.state.db).await.unwrap();
         Self {
             app,
             world,
             target_set: set["id"].as_i64().unwrap(),
+            task: task["id"].as_i64().unwrap(),
             admin,
             campaign,
             worker_id: worker.worker_id,
@@ -166,6 +175,7 @@ impl Scene {
             "list_workers" => format!("\"id\":{},", self.worker_id),
             "list_campaigns" => format!("\"id\":{},", self.campaign),
             "list_contacts" | "find_contacts" | "list_contact_reads" => self.contact.to_string(),
+            "list_tasks" => format!("\"id\":{},\"unit_id\"", self.task),
             "list_services" | "list_webhooks" => format!("\"unit_id\":{},", self.world.unit("S1-B1")),
             "record_visits" => "\"created\"".to_owned(),
             // Whoever judges second finds it judged; what matters is that the visit was his to judge.

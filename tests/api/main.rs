@@ -60,6 +60,8 @@ mod sync;
 mod tables;
 mod target_sets;
 mod telltale;
+mod tasks;
+mod tasks_exactness;
 mod tokens;
 mod totals;
 mod units;

@@ -332,6 +332,7 @@ pub async fn scene_of(app: TestApp) -> Scene {
     let made = admin.post("/v1/visits", sent).await.expect(201).json;
     let order = json!({"worker_id": made["worker_id"], "reason": "Entered at home"});
     admin.post("/v1/units/2/bulk-voids", order).await.expect(201);
+    crate::tasks::for_examples(&app, &world, &admin).await;
     Scene {
         app,
         world,

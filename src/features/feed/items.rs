@@ -10,13 +10,14 @@ use super::wire::{ActorView, FeedItem, Standing, SubjectId, SubjectValue, Subjec
 use crate::access::Caller;
 use crate::access::policy::scope;
 use crate::features::campaigns::read_campaigns;
+use crate::features::tasks::read_tasks;
 use crate::features::units::read_units;
 use crate::features::visits::read_visits;
 use crate::journal::read::PostedEntry;
 use crate::platform::data_keys::DataKeys;
 use crate::platform::db::Tx;
 use crate::platform::error::ApiError;
-use crate::platform::ids::{CampaignId, UnitId, VisitId};
+use crate::platform::ids::{CampaignId, TaskId, UnitId, VisitId};
 
 /// The kinds that other programs are told of: what holds no people's data.
 pub const KINDS_FOR_SERVICES: [&str; 4] = ["campaign", "household", "unit", "visit"];
@@ -36,6 +37,7 @@ struct Known {
     visit_values: BTreeMap<Key, SubjectValue>,
     unit_values: BTreeMap<i32, SubjectValue>,
     campaign_values: BTreeMap<i32, SubjectValue>,
+    task_values: BTreeMap<i32, SubjectValue>,
 }
 
 /// The entries as this caller, whose scope has these roots, may see them. Services are told no value that holds people's
@@ -171,6 +173,17 @@ impl Known {
                     .insert(view.id.0, SubjectValue::Campaign(Box::new(view)));
             }
         }
+        let tasks = numbers(entries, "task", VALUES);
+        if !caller.is_service()
+            && !tasks.is_empty()
+            && let Ok(scope) = scope(caller)
+        {
+            let tasks: Vec<_> = tasks.into_iter().map(TaskId).collect();
+            for view in read_tasks(tx, &scope, caller.today(), &tasks).await? {
+                self.task_values
+                    .insert(view.id.0, SubjectValue::Task(Box::new(view)));
+            }
+        }
         Ok(())
     }
 
@@ -179,7 +192,8 @@ impl Known {
         let kind = entry.subject.as_str();
         subjects.extend(entry.subject_ids.iter().filter_map(|id| match kind {
             "unit" => self.unit(*id),
-            "campaign" => Some(self.campaign(*id)),
+            "campaign" => Some(spread(*id, &self.campaign_values)),
+            "task" => Some(spread(*id, &self.task_values)),
             _ => Some(changed(SubjectId::Number(*id))),
         }));
         subjects.extend(entry.subject_uuids.iter().filter_map(|id| match kind {
@@ -191,7 +205,7 @@ impl Known {
             worker_id: entry.actor_id,
             device_id: entry.device_id,
         };
-        let is_mine = |unit: &UnitId| kind == "campaign" || self.units.contains_key(unit);
+        let is_mine = |unit: &UnitId| ["campaign", "task"].contains(&kind) || self.units.contains_key(unit);
         FeedItem {
             state_id: entry.state_id,
             number: entry.number,
@@ -221,14 +235,6 @@ impl Known {
         })
     }
 
-    fn campaign(&self, id: i32) -> SubjectView {
-        SubjectView {
-            standing: Standing::Current,
-            value: self.campaign_values.get(&id).cloned(),
-            ..changed(SubjectId::Number(id))
-        }
-    }
-
     /// A visit or a household; `None` if its booth never lay under the roots.
     fn thing(
         &self,
@@ -256,6 +262,15 @@ impl Known {
             value: value.cloned(),
             ..bare
         })
+    }
+}
+
+/// What holds under the unit that it belongs to: a campaign, a task.
+fn spread(id: i32, values: &BTreeMap<i32, SubjectValue>) -> SubjectView {
+    SubjectView {
+        standing: Standing::Current,
+        value: values.get(&id).cloned(),
+        ..changed(SubjectId::Number(id))
     }
 }
 

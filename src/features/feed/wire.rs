@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::features::campaigns::CampaignView;
+use crate::features::tasks::TaskView;
 use crate::features::units::UnitView;
 use crate::features::visits::VisitView;
 use crate::platform::error::ApiError;
@@ -137,6 +138,7 @@ pub enum SubjectValue {
     Visit(Box<VisitView>),
     Unit(Box<UnitView>),
     Campaign(Box<CampaignView>),
+    Task(Box<TaskView>),
 }
 
 /// One thing that the entry is about.

@@ -260,8 +260,41 @@ const CHARGE: &str = concat!(
     GROUP BY f.state_id, f.booth_id, f.campaign_id, f.day, s.unit_ids, s.sign"
 );
 
+// The same for tasks, whose counts go by the lineages of the day on which the task was set: how each unit that moved stands
+// goes from the units that were charged with it to those that are to be.
+const CHARGE_WORK: &str = "
+    WITH changed AS MATERIALIZED (
+        SELECT o.state_id, o.unit_id, greatest(o.valid_from, n.valid_from) AS valid_from,
+               least(o.valid_to, n.valid_to) AS valid_to, o.unit_ids AS before, n.unit_ids AS after
+        FROM lineages_before o
+        JOIN lineages n ON n.unit_id = o.unit_id AND (o.valid_to IS NULL OR n.valid_from < o.valid_to)
+                       AND (n.valid_to IS NULL OR o.valid_from < n.valid_to)
+        WHERE n.unit_ids <> o.unit_ids
+    ), standings AS (
+        SELECT c.state_id, c.unit_id, k.id AS task_id, s.status,
+               CASE WHEN k.unit_id = ANY (c.before) AND (k.seats IS NULL OR c.before && k.seats) THEN c.before
+                    ELSE '{}' END AS before,
+               CASE WHEN k.unit_id = ANY (c.after) AND (k.seats IS NULL OR c.after && k.seats) THEN c.after
+                    ELSE '{}' END AS after
+        FROM changed c JOIN task_units s ON s.state_id = c.state_id AND s.unit_id = c.unit_id
+        JOIN tasks k ON k.id = s.task_id AND k.set_on >= c.valid_from AND (c.valid_to IS NULL OR k.set_on < c.valid_to)
+    ), charges AS (
+        SELECT s.*, m.sign, ARRAY(SELECT i FROM unnest(m.units) AS i JOIN units u ON u.id = i AND u.level <> 'nation'
+                                  WHERE i <> ALL (m.others) ORDER BY i) AS unit_ids
+        FROM standings s CROSS JOIN LATERAL (VALUES (s.after, s.before, 1), (s.before, s.after, -1))
+             AS m (units, others, sign)
+    )
+    INSERT INTO task_tally_inbox (state_id, task_id, unit_id, unit_ids, accepted, done, verified, returned)
+    SELECT state_id, task_id, unit_id, unit_ids, sign * (status IN ('accepted', 'in_progress'))::int,
+           sign * (status IN ('done', 'verified'))::int, sign * (status = 'verified')::int,
+           sign * (status = 'returned')::int
+    FROM charges WHERE unit_ids <> '{}'";
+
 async fn charge_anew(tx: &mut Tx) -> QueryResult<()> {
-    statement(CHARGE).execute(tx).await.map(|_| ())
+    for text in [CHARGE, CHARGE_WORK] {
+        statement(text).execute(tx).await?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,0 +1,69 @@
+//! The rows of what directs the work: tasks and tours.
+
+use serde_json::{Value, json};
+
+use super::{Ask, Kind, Scene};
+use crate::tasks::{report, task};
+
+fn ask(method: &'static str, path: String) -> Ask {
+    Ask {
+        method,
+        path,
+        body: None,
+        tag: None,
+    }
+}
+
+fn with(ask: Ask, body: &Value) -> Ask {
+    Ask {
+        body: Some(("application/json", body.to_string())),
+        ..ask
+    }
+}
+
+impl Scene {
+    /// The row of an operation, if it is one of these.
+    pub(super) async fn direction_row(&self, operation: &str, n: u32) -> Option<(Kind, Ask)> {
+        let booth = self.world.unit("S1-B1");
+        let own = format!("/v1/tasks/{}", self.task);
+        let ask = match operation {
+            "list_tasks" => return Some((Kind::List, ask("GET", "/v1/tasks?limit=500".into()))),
+            "create_task" => with(ask("POST", "/v1/tasks".into()), &task(booth, "booth")),
+            "get_task" => ask("GET", own),
+            "update_task" => {
+                let change = json!({"title": format!("Task {n}"), "reason": "Better said"});
+                Ask {
+                    tag: self.tag(&own).await,
+                    ..with(ask("PATCH", own), &change)
+                }
+            }
+            "list_task_versions" => ask("GET", format!("{own}/versions")),
+            "list_task_units" => ask("GET", format!("{own}/units")),
+            "get_task_standing" => ask("GET", format!("{own}/units/{booth}")),
+            "record_task_report" => {
+                let report = report(&json!(self.task), booth, "accepted");
+                with(ask("POST", "/v1/task-reports".into()), &report)
+            }
+            "give_task_verdict" => {
+                let task = self.admin.post("/v1/tasks", task(booth, "booth")).await;
+                let task = &task.expect(201).json["id"];
+                let report = report(task, booth, "done");
+                self.admin
+                    .post("/v1/task-reports", report.clone())
+                    .await
+                    .expect(201);
+                let verdict = json!({"report_id": report["id"], "verdict": "verified"});
+                with(
+                    ask("POST", format!("/v1/tasks/{task}/units/{booth}/verdict")),
+                    &verdict,
+                )
+            }
+            "list_unit_tasks" => ask("GET", format!("/v1/units/{booth}/tasks")),
+            "get_task_counts" => ask("GET", format!("/v1/units/{booth}/task-counts")),
+            "list_task_counts_of_children" => ask("GET", format!("/v1/units/{booth}/task-counts/children")),
+            "list_overdue_tasks" => ask("GET", format!("/v1/units/{booth}/overdue-tasks")),
+            _ => return None,
+        };
+        Some((Kind::At, ask))
+    }
+}
