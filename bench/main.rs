@@ -128,6 +128,7 @@ impl Stand {
         migrations::run(&url).await.unwrap();
         let world = World::build(&url, &dir).await;
         let program = Program::serve(&dir, &url);
+        http::warm(program.address, &world).await;
         Self {
             dir,
             postgres,
@@ -149,8 +150,26 @@ async fn main() {
         "token" => token::weigh(&stand, time).await,
         "roster" => roster::import(&stand, arguments.rows).await,
         "breach" => breach::ask(&stand, arguments.reads).await,
-        "flags" => flags::run(stand.program.address, &stand.world, &stand.url, arguments.rounds, time).await,
-        "indexes" => indexes::run(stand.program.address, &stand.world, &stand.url, arguments.rounds, time).await,
+        "flags" => {
+            flags::run(
+                stand.program.address,
+                &stand.world,
+                &stand.url,
+                arguments.rounds,
+                time,
+            )
+            .await
+        }
+        "indexes" => {
+            indexes::run(
+                stand.program.address,
+                &stand.world,
+                &stand.url,
+                arguments.rounds,
+                time,
+            )
+            .await
+        }
         mode => panic!("{mode}: sign-in, token, roster, breach, flags and indexes can be asked for"),
     }
     let Stand {

@@ -6,9 +6,9 @@ use utoipa::openapi::security::{
 use utoipa::openapi::{ComponentsBuilder, Info, OpenApi, OpenApiBuilder};
 use utoipa_actix_web::service_config::ServiceConfig;
 
+pub mod audit_indicators;
 pub mod bulk_voids;
 pub mod cadre;
-pub mod audit_indicators;
 pub mod campaigns;
 pub mod contacts;
 pub mod draws;

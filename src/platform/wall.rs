@@ -98,6 +98,10 @@ pub const RETENTION: Program =
     program!("retention" reads "visits,contacts,roster,sign_in" writes "visits,contacts,roster,sign_in");
 /// Seals what was not sealed yet, and seals anew under a newer data key.
 pub const SEALING: Program = program!("sealing" reads "visits,contacts,roster,answers,webhooks" writes "visits,contacts,roster,answers,webhooks");
+/// Voids in bulk what was ordered, step by step.
+pub const UNDOING: Program = program!("undoing" reads "visits" writes "visits,doors");
+/// Counts the cadre anew; shows figures, not people.
+pub const CADRE: Program = program!("cadre" reads "roster" writes "");
 /// Holds every version of every visit against the journal; tells what does not fit.
 pub const VERIFY: Program = program!("verify" reads "visits" writes "");
 /// Delivers to webhooks, as the feed would tell it: ids, units and counts.

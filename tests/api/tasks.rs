@@ -74,10 +74,16 @@ impl Scene {
 }
 
 fn six(figures: &Value) -> [i64; 6] {
-    ["assigned", "accepted", "returned", "done", "verified", "overdue"].map(|name| figures[name].as_i64().unwrap())
+    ["assigned", "accepted", "returned", "done", "verified", "overdue"]
+        .map(|name| figures[name].as_i64().unwrap())
 }
 
-async fn verdict(client: &Client, report: &Value, verdict: &str, reason: Option<&str>) -> crate::support::Answer {
+async fn verdict(
+    client: &Client,
+    report: &Value,
+    verdict: &str,
+    reason: Option<&str>,
+) -> crate::support::Answer {
     let path = format!(
         "/v1/tasks/{}/units/{}/verdict",
         report["task_id"], report["unit_id"]
@@ -93,14 +99,26 @@ async fn a_task_for_every_booth_is_one_row_and_is_counted_at_every_level() {
     let rows = "SELECT (SELECT count(*) FROM tasks) + (SELECT count(*) FROM task_units) + (SELECT count(*) FROM task_totals)";
     assert_eq!(s.world.db.query_one(rows, &[]).await.unwrap().get::<_, i64>(0), 1);
     for (unit, assigned) in [
-        ("IN", 5), ("S1", 5), ("S1-D1", 5), ("S1-M1", 3), ("S1-M2", 2), ("S1-PC1", 5), ("S1-AC1", 4),
-        ("S1-AC2", 1), ("S1-B1", 1), ("S2", 0),
+        ("IN", 5),
+        ("S1", 5),
+        ("S1-D1", 5),
+        ("S1-M1", 3),
+        ("S1-M2", 2),
+        ("S1-PC1", 5),
+        ("S1-AC1", 4),
+        ("S1-AC2", 1),
+        ("S1-B1", 1),
+        ("S2", 0),
     ] {
         assert_eq!(s.figures(unit).await, [assigned, 0, 0, 0, 0, 0], "{unit}");
     }
     let booth = s.world.unit("S1-B1");
     let worker = s.actor(Role::BoothWorker, "S1-B1").await;
-    let seen = worker.get(&format!("/v1/units/{booth}/tasks")).await.expect(200).json;
+    let seen = worker
+        .get(&format!("/v1/units/{booth}/tasks"))
+        .await
+        .expect(200)
+        .json;
     assert_eq!(seen["items"][0]["task"]["id"], id);
     assert_eq!(seen["items"][0]["standing"]["status"], "open");
     let mut sent = report(&id, booth, "accepted");
@@ -108,14 +126,25 @@ async fn a_task_for_every_booth_is_one_row_and_is_counted_at_every_level() {
     worker.post("/v1/task-reports", sent).await.expect(201);
     assert_eq!(s.figures("S1-M1").await, [3, 1, 0, 0, 0, 0]);
     let done = report(&id, booth, "done");
-    let answer = worker.post("/v1/task-reports", done.clone()).await.expect(201).json;
+    let answer = worker
+        .post("/v1/task-reports", done.clone())
+        .await
+        .expect(201)
+        .json;
     assert_eq!(answer["standing"]["status"], "done");
     let coordinator = s.actor(Role::MandalCoordinator, "S1-M1").await;
-    let verified = verdict(&coordinator, &done, "verified", None).await.expect(200).json;
+    let verified = verdict(&coordinator, &done, "verified", None)
+        .await
+        .expect(200)
+        .json;
     assert_eq!(verified["status"], "verified");
     for (unit, wanted) in [
-        ("IN", [5, 0, 0, 1, 1, 0]), ("S1", [5, 0, 0, 1, 1, 0]), ("S1-M1", [3, 0, 0, 1, 1, 0]),
-        ("S1-M2", [2, 0, 0, 0, 0, 0]), ("S1-AC1", [4, 0, 0, 1, 1, 0]), ("S1-AC2", [1, 0, 0, 0, 0, 0]),
+        ("IN", [5, 0, 0, 1, 1, 0]),
+        ("S1", [5, 0, 0, 1, 1, 0]),
+        ("S1-M1", [3, 0, 0, 1, 1, 0]),
+        ("S1-M2", [2, 0, 0, 0, 0, 0]),
+        ("S1-AC1", [4, 0, 0, 1, 1, 0]),
+        ("S1-AC2", [1, 0, 0, 0, 0, 0]),
         ("S1-B1", [1, 0, 0, 1, 1, 0]),
     ] {
         assert_eq!(s.figures(unit).await, wanted, "{unit}");
@@ -123,17 +152,40 @@ async fn a_task_for_every_booth_is_one_row_and_is_counted_at_every_level() {
     let state = s.world.unit("S1");
     let path = format!("/v1/units/{state}/task-counts/children?level=mandal");
     let children = s.admin.get(&path).await.expect(200).json;
-    let done: Vec<_> = children["items"].as_array().unwrap().iter().map(|child| six(&child["figures"])).collect();
+    let done: Vec<_> = children["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|child| six(&child["figures"]))
+        .collect();
     assert_eq!(done, [[3, 0, 0, 1, 1, 0], [2, 0, 0, 0, 0, 0]]);
-    let history = s.admin.get(&format!("/v1/tasks/{id}/units/{booth}")).await.expect(200).json;
+    let history = s
+        .admin
+        .get(&format!("/v1/tasks/{id}/units/{booth}"))
+        .await
+        .expect(200)
+        .json;
     assert_eq!(history["reports"].as_array().unwrap().len(), 2);
     assert_eq!(history["verdicts"][0]["verdict"], "verified");
-    let units = s.admin.get(&format!("/v1/tasks/{id}/units?status=verified")).await.expect(200).json;
+    let units = s
+        .admin
+        .get(&format!("/v1/tasks/{id}/units?status=verified"))
+        .await
+        .expect(200)
+        .json;
     assert_eq!(units["items"].as_array().unwrap().len(), 1);
     sampark::journal::poster::post_all(&s.app.state.db).await.unwrap();
     assert_eq!(s.figures("S1").await, [5, 0, 0, 1, 1, 0]);
     let kept = "SELECT action FROM journal WHERE subject IN ('task', 'task_report') ORDER BY number";
-    let kept: Vec<String> = s.world.db.query(kept, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
+    let kept: Vec<String> = s
+        .world
+        .db
+        .query(kept, &[])
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
     assert_eq!(kept, ["task.write", "task.report", "task.report", "task.verify"]);
 }
 
@@ -175,7 +227,9 @@ async fn of_reports_made_offline_the_latest_holds_however_they_come() {
     let answer = worker.post("/v1/task-reports", late).await.expect(201).json;
     assert_eq!(answer["standing"]["status"], "done");
     assert_eq!(s.figures("S1-M1").await, [3, 0, 0, 1, 0, 0]);
-    verdict(&s.admin, &done, "returned", Some("Only nine members")).await.expect(200);
+    verdict(&s.admin, &done, "returned", Some("Only nine members"))
+        .await
+        .expect(200);
     assert_eq!(s.figures("S1-M1").await, [3, 0, 1, 0, 0, 0]);
     let before = sent("in_progress", noon() - TimeDelta::hours(2));
     let answer = worker.post("/v1/task-reports", before).await.expect(201).json;
@@ -183,7 +237,11 @@ async fn of_reports_made_offline_the_latest_holds_however_they_come() {
     assert_eq!(answer["standing"]["reason"], "Only nine members");
     // A clock that runs ahead is believed up to now.
     let ahead = sent("done", noon() + TimeDelta::days(30));
-    let answer = worker.post("/v1/task-reports", ahead.clone()).await.expect(201).json;
+    let answer = worker
+        .post("/v1/task-reports", ahead.clone())
+        .await
+        .expect(201)
+        .json;
     assert_eq!(answer["standing"]["status"], "done");
     verdict(&s.admin, &done, "verified", None).await.expect(409);
     verdict(&s.admin, &ahead, "verified", None).await.expect(200);
@@ -193,7 +251,11 @@ async fn of_reports_made_offline_the_latest_holds_however_they_come() {
     assert_eq!(answer["standing"]["status"], "verified", "what is verified holds");
     // Cancelled meanwhile: it is kept, and in no count.
     let change = json!({"cancelled": true, "reason": "No longer needed"});
-    s.admin.header("If-Match", "\"1\"").patch(&format!("/v1/tasks/{id}"), change).await.expect(200);
+    s.admin
+        .header("If-Match", "\"1\"")
+        .patch(&format!("/v1/tasks/{id}"), change)
+        .await
+        .expect(200);
     let other = s.actor(Role::BoothWorker, "S1-B2").await;
     let sent = report(&id, s.world.unit("S1-B2"), "done");
     other.post("/v1/task-reports", sent).await.expect(201);
@@ -210,12 +272,18 @@ async fn the_level_above_verifies_and_nobody_his_own() {
     let nothing = json!({"report_id": Uuid::new_v4(), "verdict": "verified"});
     s.admin.post(&path, nothing).await.expect(409);
     let begun = report(&id, mandal, "in_progress");
-    coordinator.post("/v1/task-reports", begun.clone()).await.expect(201);
+    coordinator
+        .post("/v1/task-reports", begun.clone())
+        .await
+        .expect(201);
     verdict(&s.admin, &begun, "verified", None).await.expect(409);
     s.app.clock.advance(TimeDelta::minutes(5));
     let mut done = report(&id, mandal, "done");
     done["reported_at"] = json!(noon() + TimeDelta::minutes(1));
-    coordinator.post("/v1/task-reports", done.clone()).await.expect(201);
+    coordinator
+        .post("/v1/task-reports", done.clone())
+        .await
+        .expect(201);
     let peer = s.actor(Role::MandalCoordinator, "S1-M1").await;
     verdict(&peer, &done, "verified", None).await.expect(403);
     let auditor = s.actor(Role::Auditor, "S1").await;
@@ -228,7 +296,15 @@ async fn the_level_above_verifies_and_nobody_his_own() {
     verdict(&district, &done, "verified", None).await.expect(200);
     verdict(&district, &done, "verified", None).await.expect(200);
     let verdicts = "SELECT count(*) FROM task_verdicts";
-    assert_eq!(s.world.db.query_one(verdicts, &[]).await.unwrap().get::<_, i64>(0), 1);
+    assert_eq!(
+        s.world
+            .db
+            .query_one(verdicts, &[])
+            .await
+            .unwrap()
+            .get::<_, i64>(0),
+        1
+    );
     let own = report(&id, s.world.unit("S1-M2"), "done");
     district.post("/v1/task-reports", own.clone()).await.expect(201);
     verdict(&district, &own, "verified", None).await.expect(403);
@@ -247,23 +323,45 @@ async fn a_unit_breaks_a_task_down_for_its_own_levels() {
         part["due_on"] = json!(due);
         part
     };
-    let late = coordinator.post("/v1/tasks", part("2026-12-01", mandal)).await.expect(422);
+    let late = coordinator
+        .post("/v1/tasks", part("2026-12-01", mandal))
+        .await
+        .expect(422);
     assert_eq!(late.json["errors"][0]["pointer"], "/due_on");
-    let made = coordinator.post("/v1/tasks", part("2026-11-28", mandal)).await.expect(201).json;
-    let standing = coordinator.get(&format!("/v1/tasks/{whole}/units/{mandal}")).await.expect(200).json;
+    let made = coordinator
+        .post("/v1/tasks", part("2026-11-28", mandal))
+        .await
+        .expect(201)
+        .json;
+    let standing = coordinator
+        .get(&format!("/v1/tasks/{whole}/units/{mandal}"))
+        .await
+        .expect(200)
+        .json;
     assert_eq!(standing["parts"], json!([made["id"]]));
-    let parts = coordinator.get(&format!("/v1/tasks?part_of={whole}")).await.expect(200).json;
+    let parts = coordinator
+        .get(&format!("/v1/tasks?part_of={whole}"))
+        .await
+        .expect(200)
+        .json;
     assert_eq!(parts["items"].as_array().unwrap().len(), 1);
     // The district has no such task itself.
     let district = s.actor(Role::DistrictCoordinator, "S1-D1").await;
-    let refused = district.post("/v1/tasks", part("2026-11-28", s.world.unit("S1-D1"))).await.expect(422);
+    let refused = district
+        .post("/v1/tasks", part("2026-11-28", s.world.unit("S1-D1")))
+        .await
+        .expect(422);
     assert_eq!(refused.json["errors"][0]["pointer"], "/part_of");
     // Extended beyond the whole: refused; the whole first.
     let tag = coordinator.header("If-Match", "\"1\"");
     let path = format!("/v1/tasks/{}", made["id"]);
     let later = json!({"due_on": "2026-12-05", "reason": "Harvest"});
     tag.patch(&path, later.clone()).await.expect(422);
-    s.admin.header("If-Match", "\"1\"").patch(&format!("/v1/tasks/{whole}"), later.clone()).await.expect(200);
+    s.admin
+        .header("If-Match", "\"1\"")
+        .patch(&format!("/v1/tasks/{whole}"), later.clone())
+        .await
+        .expect(200);
     tag.patch(&path, later).await.expect(200);
 }
 
@@ -278,8 +376,16 @@ async fn a_task_is_narrowed_to_target_seats_and_so_are_its_counts() {
     let id = s.set(narrowed.clone()).await;
     // Seen from the seats, from the other tree, and from a booth outside.
     for (unit, assigned) in [
-        ("IN", 4), ("S1", 4), ("S1-PC1", 4), ("S1-AC1", 4), ("S1-AC2", 0), ("S1-D1", 4), ("S1-M1", 3), ("S1-M2", 1),
-        ("S1-B4", 1), ("S1-B5", 0),
+        ("IN", 4),
+        ("S1", 4),
+        ("S1-PC1", 4),
+        ("S1-AC1", 4),
+        ("S1-AC2", 0),
+        ("S1-D1", 4),
+        ("S1-M1", 3),
+        ("S1-M2", 1),
+        ("S1-B4", 1),
+        ("S1-B5", 0),
     ] {
         assert_eq!(s.figures(unit).await[0], assigned, "{unit}");
     }
@@ -290,7 +396,10 @@ async fn a_task_is_narrowed_to_target_seats_and_so_are_its_counts() {
     assert_eq!(s.figures("S1-M2").await, [1, 0, 0, 1, 0, 0]);
     // A later version of the set changes nothing of the task.
     let next = json!({"valid_from": "2026-11-23", "reason": "More", "members": [{"unit_id": s.world.unit("S1-AC2")}]});
-    s.admin.post(&format!("/v1/target-sets/{set}/versions"), next).await.expect(201);
+    s.admin
+        .post(&format!("/v1/target-sets/{set}/versions"), next)
+        .await
+        .expect(201);
     assert_eq!(s.figures("S1").await, [4, 0, 0, 1, 0, 0]);
     // A mandal's task crosses the seats.
     s.set(task(s.world.unit("S1-M2"), "booth")).await;
@@ -299,7 +408,10 @@ async fn a_task_is_narrowed_to_target_seats_and_so_are_its_counts() {
     // Counts narrowed by the set as it is today: AC2 has the one booth of the mandal's task.
     let counted = s.counts("S1", &format!("?target_set={set}")).await;
     assert_eq!(six(&counted["figures"]), [1, 0, 0, 0, 0, 0]);
-    assert_eq!(six(&s.counts("S1-B5", &format!("?target_set={set}")).await["figures"])[0], 1);
+    assert_eq!(
+        six(&s.counts("S1-B5", &format!("?target_set={set}")).await["figures"])[0],
+        1
+    );
     narrowed["level"] = json!("mandal");
     let refused = s.admin.post("/v1/tasks", narrowed).await.expect(422);
     assert_eq!(refused.json["errors"][0]["pointer"], "/level");
@@ -340,18 +452,41 @@ async fn what_is_overdue_is_counted_and_listed_until_it_is_done_or_extended() {
     let change = json!({"due_on": "2026-12-15", "reason": "Monsoon"});
     let path = format!("/v1/tasks/{first}");
     s.admin.patch(&path, change.clone()).await.expect(428);
-    s.admin.header("If-Match", "\"7\"").patch(&path, change.clone()).await.expect(412);
+    s.admin
+        .header("If-Match", "\"7\"")
+        .patch(&path, change.clone())
+        .await
+        .expect(412);
     let held = s.admin.header("If-Match", "\"1\"");
-    assert_eq!(held.patch(&path, change.clone()).await.expect(200).json["version"], 2);
+    assert_eq!(
+        held.patch(&path, change.clone()).await.expect(200).json["version"],
+        2
+    );
     assert_eq!(s.figures("S1").await[5], 2);
     let versions = s.admin.get(&format!("{path}/versions")).await.expect(200).json;
     assert_eq!(versions["items"][0]["change_reason"], "Monsoon");
     assert_eq!(versions["items"][1]["due_on"], "2026-11-30");
-    let again = s.admin.header("If-Match", "\"2\"").patch(&path, change).await.expect(200);
-    assert_eq!(again.json["version"], 2, "a change that changes nothing makes no version");
+    let again = s
+        .admin
+        .header("If-Match", "\"2\"")
+        .patch(&path, change)
+        .await
+        .expect(200);
+    assert_eq!(
+        again.json["version"], 2,
+        "a change that changes nothing makes no version"
+    );
     let cancel = json!({"cancelled": true, "reason": "Held over"});
-    s.admin.header("If-Match", "\"2\"").patch(&path, cancel.clone()).await.expect(200);
-    s.admin.header("If-Match", "\"3\"").patch(&path, cancel).await.expect(409);
+    s.admin
+        .header("If-Match", "\"2\"")
+        .patch(&path, cancel.clone())
+        .await
+        .expect(200);
+    s.admin
+        .header("If-Match", "\"3\"")
+        .patch(&path, cancel)
+        .await
+        .expect(409);
     assert_eq!(s.figures("S1").await, [2, 0, 0, 0, 0, 2]);
     let listed = s.admin.get("/v1/tasks?cancelled=true").await.expect(200).json;
     assert_eq!(listed["items"][0]["id"], first);
@@ -382,14 +517,20 @@ async fn what_cannot_be_a_task_or_a_report_is_refused_field_by_field() {
         (with("target_set", json!(99)), "/target_set"),
         (with("part_of", json!(99)), "/part_of"),
         (with("by", json!("measure")), "/by"),
-        (with("measure", json!({"indicator": "visits_per_booth", "target": 10})), "/measure"),
+        (
+            with("measure", json!({"indicator": "visits_per_booth", "target": 10})),
+            "/measure",
+        ),
         (one(foreign, "state"), "/owner_id"),
         (one(s.world.new_worker("S1").await, "booth"), "/owner_id"),
     ] {
         let answer = state.post("/v1/tasks", body).await.expect(422);
         assert_eq!(answer.json["errors"][0]["pointer"], pointer);
     }
-    state.post("/v1/tasks", one(s.world.new_worker("S1").await, "state")).await.expect(201);
+    state
+        .post("/v1/tasks", one(s.world.new_worker("S1").await, "state"))
+        .await
+        .expect(201);
     let booth = s.world.unit("S1-B1");
     for (evidence, name, value) in [
         ("note", "note", json!("Minutes signed")),
@@ -406,8 +547,12 @@ async fn what_cannot_be_a_task_or_a_report_is_refused_field_by_field() {
     }
     let id = s.set(task(unit, "booth")).await;
     for (name, value) in [
-        ("progress", json!(101)), ("count", json!(-1)), ("note", json!("98123 45678")), ("task_id", json!(9999)),
-        ("unit_id", json!(s.world.unit("S1-M1"))), ("status", json!("verified")),
+        ("progress", json!(101)),
+        ("count", json!(-1)),
+        ("note", json!("98123 45678")),
+        ("task_id", json!(9999)),
+        ("unit_id", json!(s.world.unit("S1-M1"))),
+        ("status", json!("verified")),
     ] {
         let mut sent = report(&id, booth, "accepted");
         sent[name] = value;
@@ -424,31 +569,72 @@ async fn each_sees_the_tasks_and_units_in_his_scope() {
     let listed = worker.get("/v1/tasks").await.expect(200).json;
     assert_eq!(listed["items"].as_array().unwrap().len(), 1);
     worker.get(&format!("/v1/tasks/{own}")).await.expect(404);
-    let units = worker.get(&format!("/v1/tasks/{id}/units")).await.expect(200).json;
+    let units = worker
+        .get(&format!("/v1/tasks/{id}/units"))
+        .await
+        .expect(200)
+        .json;
     assert_eq!(units["items"].as_array().unwrap().len(), 1);
     assert_eq!(units["items"][0]["code"], "S1-B1");
     let neighbour = s.world.unit("S1-B2");
-    worker.get(&format!("/v1/tasks/{id}/units/{neighbour}")).await.expect(404);
-    worker.post("/v1/task-reports", report(&id, neighbour, "done")).await.expect(422);
-    worker.post("/v1/tasks", task(s.world.unit("S1-B1"), "booth")).await.expect(403);
-    worker.header("If-Match", "\"1\"").patch(&format!("/v1/tasks/{id}"), json!({"title": "X", "reason": "Y"})).await.expect(403);
+    worker
+        .get(&format!("/v1/tasks/{id}/units/{neighbour}"))
+        .await
+        .expect(404);
+    worker
+        .post("/v1/task-reports", report(&id, neighbour, "done"))
+        .await
+        .expect(422);
+    worker
+        .post("/v1/tasks", task(s.world.unit("S1-B1"), "booth"))
+        .await
+        .expect(403);
+    worker
+        .header("If-Match", "\"1\"")
+        .patch(&format!("/v1/tasks/{id}"), json!({"title": "X", "reason": "Y"}))
+        .await
+        .expect(403);
     let other = s.actor(Role::StateAdmin, "S2").await;
     other.get(&format!("/v1/tasks/{id}")).await.expect(404);
     let auditor = s.actor(Role::Auditor, "S1-M1").await;
-    auditor.post("/v1/task-reports", report(&id, s.world.unit("S1-B1"), "done")).await.expect(403);
+    auditor
+        .post("/v1/task-reports", report(&id, s.world.unit("S1-B1"), "done"))
+        .await
+        .expect(403);
     // The nation's task is for every state.
     let national = s.set(task(s.world.unit("IN"), "state")).await;
-    assert_eq!(other.get(&format!("/v1/tasks/{national}/units")).await.expect(200).json["items"][0]["code"], "S2");
+    assert_eq!(
+        other
+            .get(&format!("/v1/tasks/{national}/units"))
+            .await
+            .expect(200)
+            .json["items"][0]["code"],
+        "S2"
+    );
     // Who has handed over his booth still uploads what he did while it was his.
     s.world
         .db
-        .execute("UPDATE grants SET valid_to = '2026-11-22' WHERE role = 'booth_worker'", &[])
+        .execute(
+            "UPDATE grants SET valid_to = '2026-11-22' WHERE role = 'booth_worker'",
+            &[],
+        )
         .await
         .unwrap();
     let past = s.world.worker(&s.app, "S1-B3").await;
-    s.world.grant(past.worker_id, Role::BoothWorker, "S1-B3", "2026-11-01", Some("2026-11-22")).await;
+    s.world
+        .grant(
+            past.worker_id,
+            Role::BoothWorker,
+            "S1-B3",
+            "2026-11-01",
+            Some("2026-11-22"),
+        )
+        .await;
     let mut sent = report(&id, s.world.unit("S1-B3"), "done");
-    past.client.post("/v1/task-reports", sent.clone()).await.expect(422);
+    past.client
+        .post("/v1/task-reports", sent.clone())
+        .await
+        .expect(422);
     sent["reported_at"] = json!("2026-11-22T10:00:00+05:30");
     past.client.post("/v1/task-reports", sent).await.expect(201);
 }
@@ -460,10 +646,21 @@ async fn those_below_hear_of_a_task_in_the_feed() {
     sampark::journal::poster::post_all(&s.app.state.db).await.unwrap();
     let coordinator = s.actor(Role::MandalCoordinator, "S1-M1").await;
     let feed = coordinator.get("/v1/feed").await.expect(200).json;
-    let told = feed["items"].as_array().unwrap().iter().find(|item| item["kind"] == "task").unwrap();
+    let told = feed["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|item| item["kind"] == "task")
+        .unwrap();
     assert_eq!(told["subjects"][0]["id"], id);
     assert_eq!(told["subjects"][0]["value"]["title"], "Form a committee");
     let other = s.actor(Role::MandalCoordinator, "S2-M1").await;
     let feed = other.get("/v1/feed").await.expect(200).json;
-    assert!(feed["items"].as_array().unwrap().iter().all(|item| item["kind"] != "task"));
+    assert!(
+        feed["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|item| item["kind"] != "task")
+    );
 }

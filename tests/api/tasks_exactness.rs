@@ -50,10 +50,16 @@ async fn check_standings(run: &Run) {
         CROSS JOIN LATERAL (SELECT v.verdict, v.report_id FROM task_verdicts v
             WHERE v.unit_id = s.unit_id AND v.task_id = s.task_id ORDER BY v.id DESC LIMIT 1) v
         WHERE v.report_id = s.report_id AND v.verdict <> s.status";
-    assert_eq!(run.world.db.query_one(sql, &[]).await.unwrap().get::<_, i64>(0), 0);
+    assert_eq!(
+        run.world.db.query_one(sql, &[]).await.unwrap().get::<_, i64>(0),
+        0
+    );
     let sql = "SELECT (SELECT count(*) FROM task_units)
                     - (SELECT count(*) FROM (SELECT DISTINCT unit_id, task_id FROM task_reports) r)";
-    assert_eq!(run.world.db.query_one(sql, &[]).await.unwrap().get::<_, i64>(0), 0);
+    assert_eq!(
+        run.world.db.query_one(sql, &[]).await.unwrap().get::<_, i64>(0),
+        0
+    );
 }
 
 const SETS: [(&str, &str); 7] = [
@@ -73,14 +79,33 @@ const STATUSES: [&str; 4] = ["accepted", "in_progress", "done", "done"];
 
 #[derive(Clone, Debug)]
 enum Step {
-    Set { which: usize, days: i64 },
-    Report { task: usize, unit: usize, status: usize, hours: i64 },
-    Verdict { report: usize, verified: bool },
+    Set {
+        which: usize,
+        days: i64,
+    },
+    Report {
+        task: usize,
+        unit: usize,
+        status: usize,
+        hours: i64,
+    },
+    Verdict {
+        report: usize,
+        verified: bool,
+    },
     /// A booth to the other mandal or seat, or a mandal to the other district, from a day past or to come.
-    Move { what: usize, to: bool, day: i64 },
-    Cancel { task: usize },
+    Move {
+        what: usize,
+        to: bool,
+        day: i64,
+    },
+    Cancel {
+        task: usize,
+    },
     Post,
-    Wait { days: i64 },
+    Wait {
+        days: i64,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -125,7 +150,15 @@ impl Run {
         let set = json!({"name": "Seats", "unit_id": world.unit("S1"), "level": "assembly_constituency",
             "version": {"valid_from": "2026-11-01", "reason": "Why", "members": [{"unit_id": world.unit("S1-AC1")}]}});
         let target_set = admin.client.post("/v1/target-sets", set).await.expect(201).json["id"].clone();
-        Self { app, world, admin, judge, target_set, tasks: Vec::new(), reports: Vec::new() }
+        Self {
+            app,
+            world,
+            admin,
+            judge,
+            target_set,
+            tasks: Vec::new(),
+            reports: Vec::new(),
+        }
     }
 
     async fn take(&mut self, step: &Step) {
@@ -140,7 +173,12 @@ impl Run {
                 let made = self.admin.client.post("/v1/tasks", new).await.expect(201).json;
                 self.tasks.push(made["id"].clone());
             }
-            Step::Report { task, unit, status, hours } => {
+            Step::Report {
+                task,
+                unit,
+                status,
+                hours,
+            } => {
                 if self.tasks.is_empty() {
                     return;
                 }
@@ -150,7 +188,11 @@ impl Run {
                 let answer = self.admin.client.post("/v1/task-reports", sent.clone()).await;
                 assert!([201, 422].contains(&answer.status), "{}", answer.text());
                 if answer.status == 201 {
-                    self.admin.client.post("/v1/task-reports", sent.clone()).await.expect(200);
+                    self.admin
+                        .client
+                        .post("/v1/task-reports", sent.clone())
+                        .await
+                        .expect(200);
                     self.reports.push(sent);
                 }
             }
@@ -161,7 +203,10 @@ impl Run {
                 let report = &self.reports[report % self.reports.len()];
                 let verdict = if verified { "verified" } else { "returned" };
                 let body = json!({"report_id": report["id"], "verdict": verdict, "reason": "As seen"});
-                let path = format!("/v1/tasks/{}/units/{}/verdict", report["task_id"], report["unit_id"]);
+                let path = format!(
+                    "/v1/tasks/{}/units/{}/verdict",
+                    report["task_id"], report["unit_id"]
+                );
                 let answer = self.judge.client.post(&path, body).await;
                 assert!([200, 404, 409].contains(&answer.status), "{}", answer.text());
             }
@@ -207,7 +252,10 @@ impl Run {
         let names = ["assigned", "accepted", "returned", "done", "verified", "overdue"];
         let items = counts["items"].as_array().unwrap().iter().map(|item| {
             let id = i32::try_from(item["task_id"].as_i64().unwrap()).unwrap();
-            ((unit, id), names.map(|name| item["figures"][name].as_i64().unwrap()))
+            (
+                (unit, id),
+                names.map(|name| item["figures"][name].as_i64().unwrap()),
+            )
         });
         items.collect()
     }
@@ -215,7 +263,11 @@ impl Run {
     async fn check(&self, units: impl IntoIterator<Item = i32>, after: &str) {
         let wanted = recounted(self).await;
         for unit in units {
-            let wanted: Figures = wanted.clone().into_iter().filter(|((at, _), _)| *at == unit).collect();
+            let wanted: Figures = wanted
+                .clone()
+                .into_iter()
+                .filter(|((at, _), _)| *at == unit)
+                .collect();
             assert_eq!(self.live(unit).await, wanted, "unit {unit} after {after}");
         }
     }
@@ -266,8 +318,11 @@ async fn counts_of_tasks_are_exact_while_many_report_and_judge_and_units_move_at
                 let task = &tasks[pick % tasks.len()];
                 let booth = run.world.unit(UNITS[pick % 4]);
                 let mut sent = report(task, booth, STATUSES[pick % STATUSES.len()]);
-                sent["reported_at"] = json!(run.app.clock.now() - TimeDelta::minutes((n * 7 + turn * 5) % 60));
-                send(&run.admin.client, "/v1/task-reports", &sent).await.expect(201);
+                sent["reported_at"] =
+                    json!(run.app.clock.now() - TimeDelta::minutes((n * 7 + turn * 5) % 60));
+                send(&run.admin.client, "/v1/task-reports", &sent)
+                    .await
+                    .expect(201);
                 let path = format!("/v1/tasks/{task}/units/{booth}/verdict");
                 let body = json!({"report_id": sent["id"], "verdict": "returned", "reason": "As seen"});
                 let answer = send(&run.judge.client, &path, &body).await;
@@ -289,13 +344,19 @@ async fn counts_of_tasks_are_exact_while_many_report_and_judge_and_units_move_at
 /// The text of a constant in a source file, so that what is planned here is what is sent.
 fn constant(source: &str, name: &str) -> String {
     let begin = format!("const {name}: &str = \"");
-    let text = source.split_once(&begin).unwrap_or_else(|| panic!("there is no {name}"));
+    let text = source
+        .split_once(&begin)
+        .unwrap_or_else(|| panic!("there is no {name}"));
     text.1.split_once("\";").unwrap().0.to_owned()
 }
 
 #[actix_web::test]
 async fn a_report_reads_a_units_counts_by_key_among_half_a_million() {
-    let app = TestApp::start_with(Settings { poster: false, pool_size: 2 }).await;
+    let app = TestApp::start_with(Settings {
+        poster: false,
+        pool_size: 2,
+    })
+    .await;
     let world = World::build(&app).await;
     let state = world.unit("S1");
     let fill = format!(
@@ -303,8 +364,15 @@ async fn a_report_reads_a_units_counts_by_key_among_half_a_million() {
          SELECT {state}, u, k, 0, 1, 0, 0 FROM generate_series(10000, 34999) u, generate_series(1, 20) k"
     );
     assert_eq!(world.db.execute(&fill, &[]).await.unwrap(), 500_000);
-    world.db.batch_execute("VACUUM ANALYZE task_totals").await.unwrap();
-    let charged = constant(include_str!("../../src/features/tasks/queries/counts.rs"), "CHARGED");
+    world
+        .db
+        .batch_execute("VACUUM ANALYZE task_totals")
+        .await
+        .unwrap();
+    let charged = constant(
+        include_str!("../../src/features/tasks/queries/counts.rs"),
+        "CHARGED",
+    );
     for mode in ["generic", "custom"] {
         world
             .db
@@ -314,7 +382,11 @@ async fn a_report_reads_a_units_counts_by_key_among_half_a_million() {
             .await
             .unwrap();
         let values = format!("ARRAY[{state}, {state}], ARRAY[10007, 10009]");
-        let rows = world.db.query(&format!("EXPLAIN EXECUTE asked ({values})"), &[]).await.unwrap();
+        let rows = world
+            .db
+            .query(&format!("EXPLAIN EXECUTE asked ({values})"), &[])
+            .await
+            .unwrap();
         let plan: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
         let plan = plan.join("\n");
         assert!(plan.contains("task_totals_pkey"), "{plan}");

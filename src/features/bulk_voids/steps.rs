@@ -21,6 +21,7 @@ use crate::platform::data_keys::DataKeys;
 use crate::platform::db::{Db, Tx};
 use crate::platform::error::ApiError;
 use crate::platform::ids::UnitId;
+use crate::platform::wall::UNDOING;
 
 /// How long the task waits when there is nothing to do.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -76,6 +77,7 @@ async fn run(db: Db, clock: Clock, mut stopped: oneshot::Receiver<()>) {
 /// What the database says; the step is then as if it had not been begun, and the order is put off.
 pub async fn take_step(db: &Db, clock: &Clock) -> Result<bool, ApiError> {
     let (now, today) = (clock.now(), clock.today());
+    let db = &db.as_program(&UNDOING);
     for order in db.read(async |tx| Ok(due(tx, now).await?)).await? {
         let (id, actor, keys) = (order.id, order.actor(now), db.keys().clone());
         let step = async move |tx: &mut Tx| {

@@ -11,6 +11,7 @@ use crate::journal::{Actor, Record};
 use crate::platform::clock::Clock;
 use crate::platform::db::Db;
 use crate::platform::error::ApiError;
+use crate::platform::wall::CADRE;
 
 /// Units counted in one transaction at most, so that a long backlog (an import, a new rule) is counted in bounded steps.
 const STEP: i64 = 2_000;
@@ -70,6 +71,7 @@ async fn run(db: Db, clock: Clock, mut stopped: oneshot::Receiver<()>) {
 /// # Errors
 /// What the database says; what was counted before stays counted.
 pub async fn recount_all(db: &Db, clock: &Clock) -> Result<i64, ApiError> {
+    let db = &db.as_program(&CADRE);
     let mut counted = 0_i64;
     loop {
         let (actor, today) = (Actor::program(clock.now()), clock.today());

@@ -77,11 +77,7 @@ pub async fn list_tasks(
     ),
 )]
 #[post("/v1/tasks")]
-pub async fn create_task(
-    caller: Caller,
-    body: Json<NewTask>,
-    db: web::Data<Db>,
-) -> Result<Reply, ApiError> {
+pub async fn create_task(caller: Caller, body: Json<NewTask>, db: web::Data<Db>) -> Result<Reply, ApiError> {
     let new = body.value;
     let actor = *caller.actor();
     db.write_once(&actor, body.idempotency, async move |tx| {
@@ -250,11 +246,7 @@ async fn visible(tx: &mut Tx, caller: &Caller, id: TaskId) -> Result<TaskRow, Ap
 
 /// Leave to change a task that the caller has been shown: its unit may lie above all that he can read, and is then no
 /// secret any more.
-async fn permit_change(
-    tx: &mut Tx,
-    caller: &Caller,
-    unit_id: UnitId,
-) -> Result<Permit<TaskWrite>, ApiError> {
+async fn permit_change(tx: &mut Tx, caller: &Caller, unit_id: UnitId) -> Result<Permit<TaskWrite>, ApiError> {
     permit(tx, caller, unit_id).await.map_err(|error| {
         if error.code() == Code::NotFound {
             ApiError::new(Code::Forbidden, "none of your grants allows task.write here")

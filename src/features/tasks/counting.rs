@@ -138,13 +138,18 @@ async fn assigned_at(
             }
         }
     }
-    let units: BTreeSet<UnitId> = under.values().flat_map(|(units, _)| units.iter().copied()).collect();
+    let units: BTreeSet<UnitId> = under
+        .values()
+        .flat_map(|(units, _)| units.iter().copied())
+        .collect();
     let units: Vec<UnitId> = units.into_iter().collect();
     let levels = counts::count_levels(tx, today, &units).await?;
     let mut assigned: BTreeMap<(UnitId, TaskId), i64> = under
         .into_iter()
         .map(|(key, (units, level))| {
-            let each = units.into_iter().map(|unit| levels.get(&(unit, level.to_owned())));
+            let each = units
+                .into_iter()
+                .map(|unit| levels.get(&(unit, level.to_owned())));
             (key, each.flatten().sum())
         })
         .collect();

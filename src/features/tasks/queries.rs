@@ -19,11 +19,46 @@ pub mod units;
 macro_rules! task_columns {
     ($table:literal) => {
         concat!(
-            $table, ".id, ", $table, ".state_id, ", $table, ".unit_id, ", $table, ".level, ", $table,
-            ".target_set_id, ", $table, ".seats, ", $table, ".title, ", $table, ".instructions, ", $table,
-            ".evidence, ", $table, ".set_on, ", $table, ".due_on, ", $table, ".part_of, ", $table, ".owner_id, ",
-            $table, ".version, ", $table, ".created_by, ", $table, ".created_at, ", $table, ".changed_by, ", $table,
-            ".changed_at, ", $table, ".change_reason, ", $table, ".cancelled_at"
+            $table,
+            ".id, ",
+            $table,
+            ".state_id, ",
+            $table,
+            ".unit_id, ",
+            $table,
+            ".level, ",
+            $table,
+            ".target_set_id, ",
+            $table,
+            ".seats, ",
+            $table,
+            ".title, ",
+            $table,
+            ".instructions, ",
+            $table,
+            ".evidence, ",
+            $table,
+            ".set_on, ",
+            $table,
+            ".due_on, ",
+            $table,
+            ".part_of, ",
+            $table,
+            ".owner_id, ",
+            $table,
+            ".version, ",
+            $table,
+            ".created_by, ",
+            $table,
+            ".created_at, ",
+            $table,
+            ".changed_by, ",
+            $table,
+            ".changed_at, ",
+            $table,
+            ".change_reason, ",
+            $table,
+            ".cancelled_at"
         )
     };
 }
@@ -145,11 +180,15 @@ pub async fn find_tasks(
 
 /// A task for a unit whose leave to report, or to see, has been asked for already.
 pub async fn find_task_for<A>(tx: &mut Tx, _permit: &Permit<A>, id: TaskId) -> QueryResult<Option<TaskRow>> {
-    statement(concat!("SELECT ", task_columns!("k"), " FROM tasks k WHERE k.id = $1"))
-        .bind::<Integer, _>(id)
-        .get_result(tx)
-        .await
-        .optional()
+    statement(concat!(
+        "SELECT ",
+        task_columns!("k"),
+        " FROM tasks k WHERE k.id = $1"
+    ))
+    .bind::<Integer, _>(id)
+    .get_result(tx)
+    .await
+    .optional()
 }
 
 /// Holds a task until the transaction ends, so that it is changed once at a time.

@@ -126,7 +126,12 @@ pub fn reach(root: &Root, audience: &Audience, seat_lineages: &BTreeMap<UnitId, 
 /// Two units neither of which lies under the other share units only if one is of each tree.
 fn apart(a: Level, b: Level) -> Reach {
     let organisation = |level| matches!(level, Level::District | Level::Mandal | Level::ShaktiKendra);
-    let electorate = |level| matches!(level, Level::ParliamentaryConstituency | Level::AssemblyConstituency);
+    let electorate = |level| {
+        matches!(
+            level,
+            Level::ParliamentaryConstituency | Level::AssemblyConstituency
+        )
+    };
     if (organisation(a) && electorate(b)) || (electorate(a) && organisation(b)) {
         Reach::Crossing
     } else {
@@ -212,7 +217,10 @@ mod tests {
             Reach::Nothing
         );
         assert_eq!(reached(14, Level::Booth, &[1, 2, 4, 6, 9, 11, 14]), under(&[14]));
-        assert_eq!(reached(15, Level::Booth, &[1, 2, 4, 6, 9, 12, 15]), Reach::Nothing);
+        assert_eq!(
+            reached(15, Level::Booth, &[1, 2, 4, 6, 9, 12, 15]),
+            Reach::Nothing
+        );
         assert_eq!(reached(6, Level::Mandal, &[1, 2, 4, 6]), Reach::Crossing);
         assert_eq!(reached(3, Level::State, &[1, 3]), Reach::Nothing);
     }

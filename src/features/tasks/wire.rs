@@ -79,11 +79,7 @@ pub struct NewTask {
     #[schema(inline)]
     pub level: Level,
     /// 1 to 200 characters.
-    #[schema(
-        example = "Form a committee in every booth",
-        min_length = 1,
-        max_length = 200
-    )]
+    #[schema(example = "Form a committee in every booth", min_length = 1, max_length = 200)]
     pub title: String,
     /// At most 2,000 characters; no phone or identity numbers.
     #[serde(default)]
@@ -135,10 +131,7 @@ impl Validate for NewTask {
 pub struct TaskPatch {
     #[schema(example = "Form a committee in every booth", min_length = 1, max_length = 200)]
     pub title: Option<String>,
-    #[schema(
-        example = "Eleven members, four of them women.",
-        max_length = 2000
-    )]
+    #[schema(example = "Eleven members, four of them women.", max_length = 2000)]
     pub instructions: Option<String>,
     /// Another due day.
     #[schema(example = "2027-07-15")]
@@ -163,7 +156,11 @@ impl Validate for TaskPatch {
             errors.day("/due_on", due_on);
         }
         if self.cancelled == Some(false) {
-            errors.add("/cancelled", "not_undone", "a cancelled task stays cancelled; set another");
+            errors.add(
+                "/cancelled",
+                "not_undone",
+                "a cancelled task stays cancelled; set another",
+            );
         }
         check_text(errors, "/reason", &self.reason, 1, MAX_REASON);
     }

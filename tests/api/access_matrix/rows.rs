@@ -600,10 +600,9 @@ impl Scene {
             }
             "count_entrants" => (Kind::At, ask("GET", format!("/v1/units/{booth}/entrants"))),
             "list_entrants" => (Kind::At, ask("GET", format!("/v1/units/{booth}/entrants/list"))),
-            other => self
-                .direction_row(other, n)
-                .await
-                .unwrap_or_else(|| panic!("the operation {other} has no row in tests/api/access_matrix: add one")),
+            other => self.direction_row(other, n).await.unwrap_or_else(|| {
+                panic!("the operation {other} has no row in tests/api/access_matrix: add one")
+            }),
         }
     }
 

@@ -74,13 +74,7 @@ pub async fn get_counts(
         .into_iter()
         .filter(|counted| after.is_none_or(|after| counted.task.id > after))
         .collect();
-    let page = Page::new(
-        TASKS,
-        rest,
-        limit,
-        |counted| counted.task.id,
-        TaskCountView::from,
-    );
+    let page = Page::new(TASKS, rest, limit, |counted| counted.task.id, TaskCountView::from);
     let view = TaskCountsView {
         unit_id: *id,
         on,

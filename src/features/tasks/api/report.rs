@@ -182,7 +182,9 @@ async fn again(
     }
     let mut standing = find_standing(tx, permit, caller.today(), stored.task_id).await?;
     if standing.is_none() {
-        let set_on = find_task_for(tx, permit, stored.task_id).await?.map(|task| task.set_on);
+        let set_on = find_task_for(tx, permit, stored.task_id)
+            .await?
+            .map(|task| task.set_on);
         let day = set_on.unwrap_or_else(|| caller.today());
         standing = find_standing(tx, permit, day, stored.task_id).await?;
     }

@@ -7,13 +7,13 @@ use crate::access::Caller;
 use crate::access::actions::TaskRead;
 use crate::access::policy::{permit, scope_within};
 use crate::features::tasks::queries::units::{
-    Wanted, find_standing, list_parts, list_reports, list_standings, list_tasks_of_unit as load_tasks_of_unit,
-    list_verdicts,
+    Wanted, find_standing, list_parts, list_reports, list_standings,
+    list_tasks_of_unit as load_tasks_of_unit, list_verdicts,
 };
 use crate::features::tasks::wire::TaskView;
 use crate::features::tasks::wire::standing::{
-    StandingFilter, Status, TaskHistoryView, TaskReportView, TaskStandingView, TaskVerdictView, UnitTaskFilter,
-    UnitTaskView,
+    StandingFilter, Status, TaskHistoryView, TaskReportView, TaskStandingView, TaskVerdictView,
+    UnitTaskFilter, UnitTaskView,
 };
 use crate::platform::body::{Path, Query};
 use crate::platform::db::Db;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
-use diesel::{QueryResult, QueryableByName};
 use diesel::sql_types::{Array, BigInt, Date, Integer, Nullable, Text};
+use diesel::{QueryResult, QueryableByName};
 use diesel_async::RunQueryDsl;
 
 use super::super::rules::{Audience, Root};

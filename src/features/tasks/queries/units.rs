@@ -426,11 +426,7 @@ struct IdRow {
 }
 
 /// The tasks by which the unit breaks down another.
-pub async fn list_parts(
-    tx: &mut Tx,
-    permit: &Permit<TaskRead>,
-    task_id: TaskId,
-) -> QueryResult<Vec<TaskId>> {
+pub async fn list_parts(tx: &mut Tx, permit: &Permit<TaskRead>, task_id: TaskId) -> QueryResult<Vec<TaskId>> {
     let rows: Vec<IdRow> =
         statement("SELECT id FROM tasks WHERE part_of = $1 AND unit_id = $2 AND cancelled_at IS NULL ORDER BY id LIMIT 500")
             .bind::<Integer, _>(task_id)
@@ -460,5 +456,9 @@ pub async fn charged_units<A>(tx: &mut Tx, permit: &Permit<A>, task_id: TaskId) 
     .bind::<Integer, _>(task_id)
     .load(tx)
     .await?;
-    Ok(rows.into_iter().next().map(|row| row.unit_ids).unwrap_or_default())
+    Ok(rows
+        .into_iter()
+        .next()
+        .map(|row| row.unit_ids)
+        .unwrap_or_default())
 }

@@ -81,7 +81,11 @@ pub struct TaskFigures {
 
 impl From<Figures> for TaskFigures {
     fn from(figures: Figures) -> Self {
-        let Figures { assigned, work, overdue } = figures;
+        let Figures {
+            assigned,
+            work,
+            overdue,
+        } = figures;
         Self {
             assigned,
             open: assigned - work.accepted - work.returned - work.done,

@@ -94,8 +94,12 @@ impl TaskReportSent {
             return None;
         }
         match Evidence::find(wanted) {
-            Some(Evidence::Note) if self.note.is_none() => Some(("/note", "the task wants a note as evidence")),
-            Some(Evidence::Count) if self.count.is_none() => Some(("/count", "the task wants a count as evidence")),
+            Some(Evidence::Note) if self.note.is_none() => {
+                Some(("/note", "the task wants a note as evidence"))
+            }
+            Some(Evidence::Count) if self.count.is_none() => {
+                Some(("/count", "the task wants a count as evidence"))
+            }
             Some(Evidence::Photo) if self.photo.is_none() => {
                 Some(("/photo", "the task wants the reference of a photo as evidence"))
             }
