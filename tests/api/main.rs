@@ -14,6 +14,7 @@ mod access_matrix;
 mod architecture;
 mod campaigns;
 mod contacts;
+mod draws;
 mod elections;
 mod embedded;
 mod exactness;

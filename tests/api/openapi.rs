@@ -295,6 +295,7 @@ async fn scene() -> Scene {
     admin.post(&path, json!({"week": "2026-W46"})).await.expect(201);
     let webhook = json!({"unit_id": 2, "url": "https://hooks.example/sampark"});
     admin.post("/v1/webhooks", webhook).await.expect(201);
+    draw(&world, &worker.client, &admin).await;
     Scene {
         app,
         world,
@@ -305,6 +306,21 @@ async fn scene() -> Scene {
         secret_id: service["secret"]["id"].as_str().unwrap().to_owned(),
         phone: phone.as_str().unwrap().to_owned(),
     }
+}
+
+/// Draw 1, of the only visit of booth S1-B2, which the administrator is to check.
+async fn draw(world: &World, worker: &Client, admin: &Client) {
+    worker
+        .post("/v1/visits", crate::visits::visit(world, 1, "S1-B2"))
+        .await
+        .expect(201);
+    let draw = json!({"unit_id": world.unit("S1-B2"), "campaign_id": 1, "from": "2026-11-22", "to": "2026-11-23",
+                      "plan": {"size": 1, "decision_number": 1}});
+    admin.post("/v1/draws", draw).await.expect(201);
+    admin.post("/v1/draws/1/seed", json!({})).await.expect(200);
+    let me = admin.get("/v1/me").await.expect(200).json["worker"]["id"].clone();
+    let given = json!({"assignments": [{"number": 1, "verifier_id": me}]});
+    admin.post("/v1/draws/1/assignments", given).await.expect(200);
 }
 
 impl Scene {

@@ -41,6 +41,9 @@ impl Scene {
             ..ask("POST", path.to_owned())
         };
         let n = self.fresh();
+        if let Some(row) = self.draw_row(operation, n).await {
+            return row;
+        }
         match operation {
             "get_health" => (Kind::Open, ask("GET", "/healthz".into())),
             "get_readiness" => (Kind::Open, ask("GET", "/readyz".into())),
