@@ -55,11 +55,8 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     sync::routes(config);
     seals::routes(config);
     draws::routes(config);
-    privacy::routes(config);
-    webhooks::routes(config);
     webhooks::routes(config);
     privacy::routes(config);
-    seals::routes(config);
 }
 
 /// The head of the OpenAPI document; the paths come from the handlers.

@@ -4,6 +4,7 @@
 //! that the document names; the table that people read is written to docs/access-matrix.md.
 
 mod direction_rows;
+mod draws;
 mod rows;
 
 use std::collections::BTreeMap;
@@ -73,7 +74,15 @@ struct Scene {
     target_set: i64,
     /// Set by booth S1-B1 for itself.
     task: i64,
+    /// Of booth S1-B1, drawn and open.
+    draw: String,
     counter: std::cell::Cell<u32>,
+}
+
+/// A request to draw from the visits of booth S1-B1.
+fn draw_of(world: &World, campaign: i32, from: &str) -> Value {
+    json!({"unit_id": world.unit("S1-B1"), "campaign_id": campaign, "from": from, "to": "2026-11-23",
+           "plan": {"size": 1, "decision_number": 1}})
 }
 
 impl Scene {
@@ -112,11 +121,16 @@ impl Scene {
             .await
             .expect(201)
             .json;
+        let draw = draw_of(&world, campaign, "2026-11-01");
+        let draw = admin.post("/v1/draws", draw).await.expect(201);
+        let draw = draw.header("location").unwrap().to_owned();
+        admin.post(&format!("{draw}/seed"), json!({})).await.expect(200);
         // What the feed tells is posted.
         sampark::journal::poster::post_all(&app.state.db).await.unwrap();
         Self {
             app,
             world,
+            draw,
             target_set: set["id"].as_i64().unwrap(),
             task: task["id"].as_i64().unwrap(),
             admin,
@@ -176,7 +190,9 @@ impl Scene {
             "list_campaigns" => format!("\"id\":{},", self.campaign),
             "list_contacts" | "find_contacts" | "list_contact_reads" => self.contact.to_string(),
             "list_tasks" => format!("\"id\":{},\"unit_id\"", self.task),
-            "list_services" | "list_webhooks" => format!("\"unit_id\":{},", self.world.unit("S1-B1")),
+            "list_services" | "list_webhooks" | "list_draws" => {
+                format!("\"unit_id\":{},", self.world.unit("S1-B1"))
+            }
             "record_visits" => "\"created\"".to_owned(),
             // Whoever judges second finds it judged; what matters is that the visit was his to judge.
             "review_visits" => return !answer.text().contains("refused"),

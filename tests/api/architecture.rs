@@ -223,9 +223,11 @@ fn no_sql_is_built_from_strings() {
         ".leak()",
         "push_sql(",
     ];
-    // `run_outside_transaction` takes a `&'static str` too; `Statement` pushes its own text.
+    // `Statement` pushes its own text.
     let known = [
-        ("src/platform/db.rs", "sql).await"),
+        // A role and its password cannot be parameters: a constant, and hexadecimal digits of our own.
+        ("src/platform/embedded_postgres/mod.rs", "&role"),
+        ("src/platform/embedded_postgres/mod.rs", "&login"),
         ("src/platform/statement.rs", "before)"),
         ("src/platform/statement.rs", "rest)"),
     ];

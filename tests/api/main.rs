@@ -18,6 +18,7 @@ mod cadre;
 mod campaigns;
 mod contacts;
 mod edge;
+mod draws;
 mod elections;
 mod embedded;
 mod exactness;

@@ -333,6 +333,7 @@ pub async fn scene_of(app: TestApp) -> Scene {
     let order = json!({"worker_id": made["worker_id"], "reason": "Entered at home"});
     admin.post("/v1/units/2/bulk-voids", order).await.expect(201);
     crate::tasks::for_examples(&app, &world, &admin).await;
+    draw(&world, &worker.client, &admin).await;
     Scene {
         app,
         world,
@@ -343,6 +344,21 @@ pub async fn scene_of(app: TestApp) -> Scene {
         secret_id: service["secret"]["id"].as_str().unwrap().to_owned(),
         phone: phone.as_str().unwrap().to_owned(),
     }
+}
+
+/// Draw 1, of the only visit of booth S1-B2, which the administrator is to check.
+async fn draw(world: &World, worker: &Client, admin: &Client) {
+    worker
+        .post("/v1/visits", crate::visits::visit(world, 1, "S1-B2"))
+        .await
+        .expect(201);
+    let draw = json!({"unit_id": world.unit("S1-B2"), "campaign_id": 1, "from": "2026-11-22", "to": "2026-11-23",
+                      "plan": {"size": 1, "decision_number": 1}});
+    admin.post("/v1/draws", draw).await.expect(201);
+    admin.post("/v1/draws/1/seed", json!({})).await.expect(200);
+    let me = admin.get("/v1/me").await.expect(200).json["worker"]["id"].clone();
+    let given = json!({"assignments": [{"number": 1, "verifier_id": me}]});
+    admin.post("/v1/draws/1/assignments", given).await.expect(200);
 }
 
 impl Scene {

@@ -100,7 +100,7 @@ fn roots_of_consistency(first: u64, second: u64, first_root: Hash, path: &[Hash]
 }
 
 /// Whether the server's published key signed the head over its text, made anew from its fields.
-async fn is_signed(anyone: &Client, head: &Value) -> bool {
+pub async fn is_signed(anyone: &Client, head: &Value) -> bool {
     let keys = anyone.get("/.well-known/seal-keys.json").await.expect(200).json;
     let key = keys["keys"]
         .as_array()

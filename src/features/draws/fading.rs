@@ -30,14 +30,23 @@ pub async fn fade_next(
     let mut states: BTreeMap<UnitId, Vec<(Uuid, UnitId)>> = BTreeMap::new();
     for row in &mut rows {
         row.salts = faded_salts(row).ok_or_else(|| ApiError::internal("a back-check has no salts"))?;
-        states.entry(row.state_id).or_default().push((row.id, row.booth_id));
+        states
+            .entry(row.state_id)
+            .or_default()
+            .push((row.id, row.booth_id));
     }
     fade(tx, &rows).await?;
     let entries = states.into_iter().map(|(state_id, checks)| {
         let ids: Vec<Uuid> = checks.iter().map(|(id, _)| *id).collect();
-        Entry::new(state_id, state_id, "back_check.fade", "back_check", Digest::of(&ids))
-            .at_units(checks.into_iter().map(|(_, booth_id)| booth_id))
-            .of_uuids(ids)
+        Entry::new(
+            state_id,
+            state_id,
+            "back_check.fade",
+            "back_check",
+            Digest::of(&ids),
+        )
+        .at_units(checks.into_iter().map(|(_, booth_id)| booth_id))
+        .of_uuids(ids)
     });
     let record = Record {
         entries: entries.collect(),

@@ -40,7 +40,11 @@ use crate::platform::db::Tx;
 pub async fn error_rate<A>(tx: &mut Tx, permit: &Permit<A>, span: Span) -> QueryResult<Option<Rate>> {
     let unit = queries::unit_of(tx, permit).await?;
     let rows = queries::audited(tx, vec![unit], span).await?;
-    let groups: Vec<_> = rows.iter().flat_map(|row| &row.groups).map(queries::GroupRow::group).collect();
+    let groups: Vec<_> = rows
+        .iter()
+        .flat_map(|row| &row.groups)
+        .map(queries::GroupRow::group)
+        .collect();
     Ok(rules::rate::combined(&groups))
 }
 

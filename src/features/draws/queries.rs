@@ -14,7 +14,7 @@ pub use back_checks::{
     list_tasks,
 };
 pub use draws::{
-    Closing, DrawRow, FiguresRow, FrameRow, NewDrawRow, close_draw, entry_number, figures_of, find_draw, frame_of,
-    insert_draw, insert_frame, list_draws, list_frame, lock_draw, set_seed, share_draw,
+    Closing, DrawRow, FiguresRow, FrameRow, NewDrawRow, close_draw, entry_number, figures_of, find_draw,
+    frame_of, insert_draw, insert_frame, list_draws, list_frame, lock_draw, set_seed, share_draw,
 };
 pub use items::{ItemRow, assign, candidates, eligible, find_own_item, insert_items, list_items};

@@ -8,7 +8,7 @@ pub use back_checks::{
     AssignSent, AssignedItemView, AssignedView, BackCheckSent, BackCheckView, Evidence, ReceiptView, TaskView,
 };
 pub use request::{
-    AnswerRule, CheckOutcome, CloseSent, Compare, DrawFilter, Finding, NewDraw, Observed, OutcomeRule, RuleKind,
-    ShownAs, Strata, Unconfirmed,
+    AnswerRule, CheckOutcome, CloseSent, Compare, DrawFilter, Finding, NewDraw, Observed, OutcomeRule,
+    RuleKind, ShownAs, Strata, Unconfirmed,
 };
-pub use view::{DrawSummaryView, DrawView, FrameItemView};
+pub use view::{DrawView, FrameItemView};

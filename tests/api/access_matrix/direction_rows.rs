@@ -23,8 +23,9 @@ fn with(ask: Ask, body: &Value) -> Ask {
 
 impl Scene {
     /// The row of an operation, if it is one of these.
-    pub(super) async fn direction_row(&self, operation: &str, n: u32) -> Option<(Kind, Ask)> {
+    pub(super) async fn direction_row(&self, operation: &str, n: u32, actor: Option<&Actor>) -> Option<(Kind, Ask)> {
         let booth = self.world.unit("S1-B1");
+        let (state, worker) = (self.world.unit("S1"), self.worker_id);
         let own = format!("/v1/tasks/{}", self.task);
         let ask = match operation {
             "list_tasks" => return Some((Kind::List, ask("GET", "/v1/tasks?limit=500".into()))),
@@ -62,6 +63,36 @@ impl Scene {
             "get_task_counts" => ask("GET", format!("/v1/units/{booth}/task-counts")),
             "list_task_counts_of_children" => ask("GET", format!("/v1/units/{booth}/task-counts/children")),
             "list_overdue_tasks" => ask("GET", format!("/v1/units/{booth}/overdue-tasks")),
+            "list_worker_posts" => ask("GET", format!("/v1/workers/{worker}/posts")),
+            "list_unit_posts" => ask("GET", format!("/v1/units/{booth}/posts")),
+            "list_my_posts" => return Some((Kind::SignedIn, ask("GET", "/v1/me/posts".into()))),
+            // What it does is told in cadre.rs: here the post is over, which is 409.
+            "confirm_post" => {
+                let id = match actor {
+                    Some(actor) => {
+                        let (role, days) = (Role::BoothWorker, ("2020-01-01", Some("2020-01-31")));
+                        let past = self.world.grant(actor.worker_id, role, "S1-B1", days.0, days.1);
+                        past.await
+                    }
+                    None => 1,
+                };
+                let path = format!("/v1/me/posts/{id}/confirmation");
+                return Some((Kind::Refused, ask("POST", path)));
+            }
+            "get_committees" => ask("GET", format!("/v1/units/{booth}/committees")),
+            "list_committees" => {
+                let path = format!("/v1/units/{booth}/committees/children?level=booth");
+                ask("GET", path)
+            }
+            "list_vacancies" => ask("GET", format!("/v1/units/{booth}/vacancies")),
+            "list_committee_rules" => ask("GET", format!("/v1/units/{booth}/committee-rules")),
+            "make_committee_rule" => {
+                let body = json!({"posts": [{"post": "president", "count": 1}], "reason": "As decided"});
+                let path = format!("/v1/units/{state}/committee-rules");
+                with(ask("POST", path), &body)
+            }
+            "count_entrants" => ask("GET", format!("/v1/units/{booth}/entrants")),
+            "list_entrants" => ask("GET", format!("/v1/units/{booth}/entrants/list")),
             _ => return None,
         };
         Some((Kind::At, ask))

@@ -88,7 +88,13 @@ pub async fn list_audited_children(
             Ok(audited(tx, units, span).await?)
         })
         .await?;
-    Reply::ok(&Page::new(CHILDREN, rows, limit, |row| row.unit.id, AuditedView::from))
+    Reply::ok(&Page::new(
+        CHILDREN,
+        rows,
+        limit,
+        |row| row.unit.id,
+        AuditedView::from,
+    ))
 }
 
 fn valid<T: Validate>(query: T) -> Result<T, ApiError> {

@@ -51,7 +51,13 @@ pub async fn list_my_back_checks(
     let rows = db
         .read(async |tx| Ok(list_tasks(tx, caller.worker_id(), after.unwrap_or_default(), limit + 1).await?))
         .await?;
-    Reply::ok(&Page::new(TASKS, rows, limit, |row| (row.draw_id, row.number), TaskView::from))
+    Reply::ok(&Page::new(
+        TASKS,
+        rows,
+        limit,
+        |row| (row.draw_id, row.number),
+        TaskView::from,
+    ))
 }
 
 /// Record a back-check
@@ -87,7 +93,9 @@ async fn record(
 ) -> Result<(Reply, Record), ApiError> {
     let name = (sent.draw_id, sent.number);
     let never_given = || ApiError::field("/number", "not_given", "you were given no such visit to check");
-    let item = find_own_item(tx, caller.worker_id(), name).await?.ok_or_else(never_given)?;
+    let item = find_own_item(tx, caller.worker_id(), name)
+        .await?
+        .ok_or_else(never_given)?;
     // From here on nobody closes the draw, so that what is counted at its close is what was in time.
     let draw = share_draw(tx, sent.draw_id).await?.ok_or_else(never_given)?;
     let digest = Digest::of(sent);
@@ -102,7 +110,14 @@ async fn record(
         };
     }
     let digest = digest_of(&row).ok_or_else(|| ApiError::internal("a new back-check has no salts"))?;
-    let entry = Entry::new(row.state_id, row.booth_id, "back_check.record", "back_check", digest).of_uuids([row.id]);
+    let entry = Entry::new(
+        row.state_id,
+        row.booth_id,
+        "back_check.record",
+        "back_check",
+        digest,
+    )
+    .of_uuids([row.id]);
     let reply = Reply::with_status(StatusCode::CREATED, &ReceiptView::from(&row))?;
     Ok((reply, entry.into()))
 }
@@ -112,7 +127,10 @@ fn again(stored: &BackCheckRow, caller: &Caller, digest: Digest) -> Result<(Repl
     if stored.verifier_id == caller.worker_id() && stored.sent_digest == digest.0 {
         Ok((Reply::ok(&ReceiptView::from(stored))?, Record::nothing()))
     } else {
-        Err(ApiError::new(Code::BackCheckConflict, Code::BackCheckConflict.help()))
+        Err(ApiError::new(
+            Code::BackCheckConflict,
+            Code::BackCheckConflict.help(),
+        ))
     }
 }
 
@@ -134,7 +152,10 @@ async fn check(
     digest: Digest,
 ) -> Result<BackCheckRow, ApiError> {
     let versions = versions_of(tx, keys, draw.state_id, &[item.visit_id.0]).await?;
-    let visit = versions.into_iter().map(|row| row.visit).find(|row| row.version == item.version);
+    let visit = versions
+        .into_iter()
+        .map(|row| row.visit)
+        .find(|row| row.version == item.version);
     let visit = visit.ok_or_else(|| ApiError::internal("a drawn visit has lost its version"))?;
     let observed = match &sent.observed {
         Some(observed) => {
@@ -184,7 +205,8 @@ async fn check_told(tx: &mut Tx, visit: &VisitRow, answers: &Map<String, Value>)
 }
 
 fn recorded(visit: &VisitRow) -> Result<Recorded, ApiError> {
-    let outcome = Outcome::find(&visit.outcome).ok_or_else(|| ApiError::internal("a visit has no outcome"))?;
+    let outcome =
+        Outcome::find(&visit.outcome).ok_or_else(|| ApiError::internal("a visit has no outcome"))?;
     Ok(Recorded {
         outcome,
         visited_on: visit.visited_on,
@@ -222,5 +244,11 @@ pub async fn list_back_checks(
             Ok(load_back_checks(tx, draw.id, after.unwrap_or(0), limit + 1).await?)
         })
         .await?;
-    Reply::ok(&Page::new(&list, rows, limit, |row| row.number, BackCheckView::from))
+    Reply::ok(&Page::new(
+        &list,
+        rows,
+        limit,
+        |row| row.number,
+        BackCheckView::from,
+    ))
 }

@@ -45,7 +45,10 @@ pub async fn close_draw(
         check_open(&draw)?;
         let figures = figures_of(tx, id).await?;
         if figures.unfinished > 0 && sent.reason.is_none() {
-            let detail = format!("{} visits are not checked: say why it is closed all the same", figures.unfinished);
+            let detail = format!(
+                "{} visits are not checked: say why it is closed all the same",
+                figures.unfinished
+            );
             return Err(ApiError::field("/reason", "missing_field", detail));
         }
         let found = Found {

@@ -12,7 +12,7 @@ use crate::features::draws::queries::{
 use crate::features::draws::rules::compare::resolved;
 use crate::features::draws::rules::plan::{MOST, Plan};
 use crate::features::draws::rules::select::{Member, frame_digest};
-use crate::features::draws::wire::{DrawFilter, DrawSummaryView, DrawView, FrameItemView, NewDraw};
+use crate::features::draws::wire::{DrawFilter, DrawView, FrameItemView, NewDraw};
 use crate::journal::commitment::Canonical;
 use crate::journal::{Digest, Record};
 use crate::platform::body::{Json, Path, Query};
@@ -61,7 +61,10 @@ pub async fn create_draw(caller: Caller, body: Json<NewDraw>, db: web::Data<Db>)
         let digest = draw.frame_digest.as_slice().try_into().map(Digest);
         let digest = digest.map_err(ApiError::internal)?;
         let entry = entry(&permit, &draw, "draw.request", digest);
-        Ok((Reply::created(&view, format!("/v1/draws/{}", draw.id))?, entry.into()))
+        Ok((
+            Reply::created(&view, format!("/v1/draws/{}", draw.id))?,
+            entry.into(),
+        ))
     })
     .await
 }
@@ -76,7 +79,10 @@ async fn request(
     let campaign = campaign_of(tx, caller, new.campaign_id).await?;
     let compare = resolved(new.compare.clone(), &campaign.questions).map_err(ApiError::fields)?;
     let compare = serde_json::to_value(&compare).map_err(ApiError::internal)?;
-    let basis = new.plan.basis().ok_or_else(|| ApiError::internal("a plan of neither kind"))?;
+    let basis = new
+        .plan
+        .basis()
+        .ok_or_else(|| ApiError::internal("a plan of neither kind"))?;
     let planned = basis.plan().ok_or_else(|| {
         let detail = format!("no {MOST} visits keep these risks: take rates further apart");
         ApiError::field("/plan", "too_large", detail)
@@ -89,7 +95,11 @@ async fn request(
     }
     let frame_size = i32::try_from(frame.len()).map_err(ApiError::internal)?;
     if frame_size == 0 {
-        return Err(ApiError::field("/unit_id", "nothing_to_draw", "no visit fits the request"));
+        return Err(ApiError::field(
+            "/unit_id",
+            "nothing_to_draw",
+            "no visit fits the request",
+        ));
     }
     let drawn = basis.plan_for(planned, frame_size);
     let members: Vec<Member> = frame.iter().map(FrameRow::member).collect();
@@ -105,7 +115,9 @@ async fn request(
     };
     let draw = insert_draw(tx, permit, &row)
         .await
-        .on_constraint("draws_one_open", || ApiError::new(Code::DrawOpen, Code::DrawOpen.help()))?;
+        .on_constraint("draws_one_open", || {
+            ApiError::new(Code::DrawOpen, Code::DrawOpen.help())
+        })?;
     insert_frame(tx, draw.id, &frame).await?;
     Ok(draw)
 }
@@ -134,9 +146,18 @@ fn terms(new: &NewDraw, drawn: Plan, compare: &Value, frame_size: i32) -> Vec<St
 }
 
 async fn campaign_of(tx: &mut Tx, caller: &Caller, id: CampaignId) -> Result<CampaignFacts, ApiError> {
-    let unknown = || ApiError::field("/campaign_id", "unknown_campaign", "there is no such campaign of yours");
+    let unknown = || {
+        ApiError::field(
+            "/campaign_id",
+            "unknown_campaign",
+            "there is no such campaign of yours",
+        )
+    };
     let scope = scope::<CampaignRead>(caller).map_err(|_| unknown())?;
-    if read_campaigns(tx, &scope, caller.today(), &[id]).await?.is_empty() {
+    if read_campaigns(tx, &scope, caller.today(), &[id])
+        .await?
+        .is_empty()
+    {
         return Err(unknown());
     }
     load_facts(tx, &[id]).await?.pop().ok_or_else(unknown)
@@ -147,14 +168,18 @@ async fn campaign_of(tx: &mut Tx, caller: &Caller, id: CampaignId) -> Result<Cam
     operation_id = "list_draws", tag = "draws", security(("bearer" = ["draw.read"])),
     params(DrawFilter),
     responses(
-        (status = 200, description = "Newest first.", body = Page<DrawSummaryView>),
+        (status = 200, description = "Newest first.", body = Page<DrawView>),
         (status = 400, description = "Not a cursor of this list.", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "None of your grants sees draws.", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "`under` is no unit of yours.", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 #[get("/v1/draws")]
-pub async fn list_draws(caller: Caller, filter: Query<DrawFilter>, db: web::Data<Db>) -> Result<Reply, ApiError> {
+pub async fn list_draws(
+    caller: Caller,
+    filter: Query<DrawFilter>,
+    db: web::Data<Db>,
+) -> Result<Reply, ApiError> {
     let filter = filter.0;
     let limit = filter.paging().limit()?;
     let below: Option<i32> = filter.paging().after(LIST)?;
@@ -164,7 +189,13 @@ pub async fn list_draws(caller: Caller, filter: Query<DrawFilter>, db: web::Data
             Ok(load_draws(tx, &scope, &filter, caller.today(), below, limit + 1).await?)
         })
         .await?;
-    Reply::ok(&Page::new(LIST, rows, limit, |row| row.id, |row| DrawSummaryView::from(&row)))
+    Reply::ok(&Page::new(
+        LIST,
+        rows,
+        limit,
+        |row| row.id,
+        |row| DrawView::from(&row),
+    ))
 }
 
 /// One draw
@@ -218,7 +249,13 @@ pub async fn list_draw_frame(
             Ok(list_frame(tx, draw.id, after.unwrap_or(0), limit + 1).await?)
         })
         .await?;
-    Reply::ok(&Page::new(&list, rows, limit, |row| row.place, FrameItemView::from))
+    Reply::ok(&Page::new(
+        &list,
+        rows,
+        limit,
+        |row| row.place,
+        FrameItemView::from,
+    ))
 }
 
 /// For work that changes nothing.

@@ -1,22 +1,28 @@
+use std::time::Duration;
+
 use actix_web::{post, web};
 
 use super::request::unchanged;
 use super::{entry, pending, view_of, visible};
-use crate::access::Permit;
 use crate::access::actions::DrawWrite;
-use crate::access::Caller;
+use crate::access::{Caller, Permit};
 use crate::features::draws::queries::{
     DrawRow, FrameRow, entry_number, insert_items, list_frame, lock_draw, set_seed,
 };
 use crate::features::draws::rules::select::{Member, seed, select};
 use crate::features::draws::wire::DrawView;
-use crate::journal::seal::{head_covering, sign_heads};
+use crate::journal::seal::{SignedHead, head_covering, sign_heads};
 use crate::journal::{Digest, Record, SealKeys, poster};
 use crate::platform::body::Path;
 use crate::platform::clock::Clock;
 use crate::platform::db::{Db, Tx};
 use crate::platform::error::{ApiError, Problem};
 use crate::platform::reply::Reply;
+
+/// How often a head that covers the request is looked for.
+const TRIES: u32 = 20;
+/// How long between two looks.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Draw
 ///
@@ -50,8 +56,7 @@ pub async fn seed_draw(
         })
         .await?;
     if !sealed {
-        poster::post_state(&db, draw.state_id).await?;
-        sign_heads(&db, &seals, clock.now(), true).await?;
+        provoke(&db, &seals, &clock, &draw).await?;
     }
     db.write(&actor, async move |tx| {
         let (_, permit) = visible::<DrawWrite>(tx, &caller, id).await?;
@@ -67,11 +72,24 @@ pub async fn seed_draw(
     .await
 }
 
+/// Posts and signs until a head covers the request, for a second at most: another process may be posting just then.
+async fn provoke(db: &Db, seals: &SealKeys, clock: &Clock, draw: &DrawRow) -> Result<(), ApiError> {
+    for _ in 0..TRIES {
+        poster::post_state(db, draw.state_id).await?;
+        sign_heads(db, seals, clock.now(), true).await?;
+        if db
+            .read(async |tx| Ok(covering(tx, draw).await?.is_some()))
+            .await?
+        {
+            return Ok(());
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Err(pending())
+}
+
 /// The request's number, and the first signed head that covers it.
-async fn covering(
-    tx: &mut Tx,
-    draw: &DrawRow,
-) -> Result<Option<(i64, crate::journal::seal::SignedHead)>, ApiError> {
+async fn covering(tx: &mut Tx, draw: &DrawRow) -> Result<Option<(i64, SignedHead)>, ApiError> {
     let Some(number) = entry_number(tx, draw).await? else {
         return Ok(None);
     };
@@ -87,7 +105,11 @@ async fn make(tx: &mut Tx, permit: &Permit<DrawWrite>, draw: DrawRow) -> Result<
     let members: Vec<Member> = frame.iter().map(FrameRow::member).collect();
     let size = usize::try_from(draw.size).map_err(ApiError::internal)?;
     let drawn = select(&seed, &members, draw.by(), size);
-    let places: Vec<i32> = drawn.iter().filter_map(|place| frame.get(*place)).map(|row| row.place).collect();
+    let places: Vec<i32> = drawn
+        .iter()
+        .filter_map(|place| frame.get(*place))
+        .map(|row| row.place)
+        .collect();
     insert_items(tx, permit, draw.id, &places).await?;
     Ok(set_seed(tx, permit, draw.id, (number, head.size), &seed).await?)
 }

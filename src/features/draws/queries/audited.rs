@@ -180,7 +180,10 @@ pub async fn audited(tx: &mut Tx, units: Vec<UnitRow>, span: Span) -> QueryResul
         };
     }
     let reported: Vec<ReportedRow> = bound!(REPORTED);
-    let reported: BTreeMap<UnitId, i64> = reported.into_iter().map(|row| (row.unit_id, row.visits)).collect();
+    let reported: BTreeMap<UnitId, i64> = reported
+        .into_iter()
+        .map(|row| (row.unit_id, row.visits))
+        .collect();
     let groups: Vec<GroupRow> = bound!(GROUPS);
     let mut by_unit: BTreeMap<UnitId, Vec<GroupRow>> = BTreeMap::new();
     for group in groups {

@@ -133,10 +133,7 @@ pub async fn find_back_check(tx: &mut Tx, state_id: UnitId, id: Uuid) -> QueryRe
 }
 
 /// The back-check of a drawn visit.
-pub async fn find_of_item(
-    tx: &mut Tx,
-    (draw_id, number): (i32, i32),
-) -> QueryResult<Option<BackCheckRow>> {
+pub async fn find_of_item(tx: &mut Tx, (draw_id, number): (i32, i32)) -> QueryResult<Option<BackCheckRow>> {
     statement("SELECT * FROM back_checks WHERE draw_id = $1 AND number = $2")
         .bind::<Integer, _>(draw_id)
         .bind::<Integer, _>(number)

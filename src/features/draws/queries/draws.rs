@@ -204,12 +204,6 @@ impl FrameRow {
 }
 
 #[derive(QueryableByName)]
-struct IdRow {
-    #[diesel(sql_type = Integer)]
-    id: i32,
-}
-
-#[derive(QueryableByName)]
 struct NumberRow {
     #[diesel(sql_type = BigInt)]
     n: i64,

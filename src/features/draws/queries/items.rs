@@ -150,7 +150,10 @@ pub async fn eligible(
     .bind::<Array<Integer>, _>(verifiers)
     .load(tx)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.number, row.verifier_id)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.number, row.verifier_id))
+        .collect())
 }
 
 /// Workers with a grant at the permit's unit, or at the mandal of one of the visits, that lets them check.

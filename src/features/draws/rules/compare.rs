@@ -42,7 +42,11 @@ pub fn resolved(
             None => errors.add(pointer, "unknown_question", "the campaign never asked this"),
             Some(QuestionType::Scale | QuestionType::Integer) => {}
             Some(_) if rule.rule == RuleKind::Tolerance => {
-                errors.add(pointer, "not_a_number", "only numbers can be compared within a tolerance");
+                errors.add(
+                    pointer,
+                    "not_a_number",
+                    "only numbers can be compared within a tolerance",
+                );
             }
             Some(_) => {}
         }
@@ -123,7 +127,9 @@ fn compared(rules: &Compare, recorded: &Recorded, observed: &Observed) -> Vec<Ev
         add(
             "people_met".to_owned(),
             format!("within {people}"),
-            told(observed.people_met, |told| told.abs_diff(recorded.people_met) <= people.unsigned_abs()),
+            told(observed.people_met, |told| {
+                told.abs_diff(recorded.people_met) <= people.unsigned_abs()
+            }),
         );
     }
     for (key, rule) in &rules.answers {
@@ -193,7 +199,12 @@ mod tests {
 
     fn found(rules: &Compare, observed: Value) -> (Finding, Vec<(String, ShownAs)>) {
         let observed: Observed = serde_json::from_value(observed).unwrap();
-        let (finding, evidence) = judge(rules, &recorded(Outcome::Met), CheckOutcome::Found, Some(&observed));
+        let (finding, evidence) = judge(
+            rules,
+            &recorded(Outcome::Met),
+            CheckOutcome::Found,
+            Some(&observed),
+        );
         let shown = evidence.into_iter().map(|one| (one.field, one.result));
         (finding, shown.collect())
     }
@@ -223,11 +234,23 @@ mod tests {
             (json!({"answers": {"heard": null}}), "answers/heard", NotAsked),
             (json!({"answers": {"size": 6}}), "answers/size", Match),
             (json!({"answers": {"size": 3}}), "answers/size", Mismatch),
-            (json!({"answers": {"needs": ["water", "road"]}}), "answers/needs", Match),
-            (json!({"answers": {"needs": ["water"]}}), "answers/needs", Mismatch),
+            (
+                json!({"answers": {"needs": ["water", "road"]}}),
+                "answers/needs",
+                Match,
+            ),
+            (
+                json!({"answers": {"needs": ["water"]}}),
+                "answers/needs",
+                Mismatch,
+            ),
             (json!({"answers": {"empty": 1}}), "answers/empty", NotRecorded),
         ] {
-            assert_eq!(result_of(&rules, observed.clone(), field), expected, "{observed} {field}");
+            assert_eq!(
+                result_of(&rules, observed.clone(), field),
+                expected,
+                "{observed} {field}"
+            );
         }
         let (_, shown) = found(&rules, json!({"answers": {"other": 1}}));
         assert!(shown.iter().all(|(field, _)| field != "answers/other"));
@@ -244,7 +267,8 @@ mod tests {
 
     #[test]
     fn who_refuses_or_has_moved_proves_nothing_and_a_door_that_is_not_there_refutes() {
-        let finding = |recorded_as, outcome| judge(&Compare::default(), &recorded(recorded_as), outcome, None).0;
+        let finding =
+            |recorded_as, outcome| judge(&Compare::default(), &recorded(recorded_as), outcome, None).0;
         assert_eq!(finding(Outcome::Met, CheckOutcome::NotFound), Finding::Mismatch);
         assert_eq!(finding(Outcome::Met, CheckOutcome::Refused), Finding::Unconfirmed);
         assert_eq!(finding(Outcome::Met, CheckOutcome::Moved), Finding::Unconfirmed);
@@ -262,10 +286,18 @@ mod tests {
         ]);
         let asked = rules(json!({"age": {"rule": "tolerance", "within": 2}}));
         let all = resolved(Some(asked), &questions).unwrap();
-        let kinds: Vec<_> = all.answers.iter().map(|(key, rule)| (key.as_str(), rule.rule)).collect();
+        let kinds: Vec<_> = all
+            .answers
+            .iter()
+            .map(|(key, rule)| (key.as_str(), rule.rule))
+            .collect();
         assert_eq!(
             kinds,
-            [("age", RuleKind::Tolerance), ("heard", RuleKind::Exact), ("why", RuleKind::Ignored)]
+            [
+                ("age", RuleKind::Tolerance),
+                ("heard", RuleKind::Exact),
+                ("why", RuleKind::Ignored)
+            ]
         );
         let wrong = rules(json!({"heard": {"rule": "tolerance", "within": 2}, "x": {"rule": "exact"}}));
         let errors = resolved(Some(wrong), &questions).unwrap_err();

@@ -74,7 +74,10 @@ impl Basis {
             Self::Given(plan) => Some(*plan),
             Self::Risks(risks) => (1..=MOST).find_map(|size| {
                 // The strictest number that the producer's risk allows is the one that may keep the consumer's.
-                let plans = (1..=size).map(|decision_number| Plan { size, decision_number });
+                let plans = (1..=size).map(|decision_number| Plan {
+                    size,
+                    decision_number,
+                });
                 let mut fair = plans.skip_while(|plan| 1.0 - plan.accepts(risks.acceptable) > risks.producer);
                 fair.next().filter(|plan| plan.keeps(risks))
             }),
@@ -167,7 +170,10 @@ mod tests {
     };
 
     fn plan(size: i32, decision_number: i32) -> Plan {
-        Plan { size, decision_number }
+        Plan {
+            size,
+            decision_number,
+        }
     }
 
     /// From the definition, with every coefficient as a product of its own.
@@ -186,10 +192,18 @@ mod tests {
 
     #[test]
     fn other_plans_are_those_of_the_definition() {
-        for (acceptable, unacceptable, producer, consumer) in
-            [(0.05, 0.20, 0.05, 0.10), (0.10, 0.30, 0.10, 0.10), (0.02, 0.10, 0.05, 0.05), (0.20, 0.50, 0.10, 0.05)]
-        {
-            let risks = Risks { acceptable, unacceptable, producer, consumer };
+        for (acceptable, unacceptable, producer, consumer) in [
+            (0.05, 0.20, 0.05, 0.10),
+            (0.10, 0.30, 0.10, 0.10),
+            (0.02, 0.10, 0.05, 0.05),
+            (0.20, 0.50, 0.10, 0.05),
+        ] {
+            let risks = Risks {
+                acceptable,
+                unacceptable,
+                producer,
+                consumer,
+            };
             let found = Basis::Risks(risks).plan().unwrap();
             let keeps = |size: i32, d: i32| {
                 1.0 - slowly_at_most(d - 1, size, acceptable) <= producer
@@ -202,7 +216,11 @@ mod tests {
 
     #[test]
     fn rates_too_near_to_each_other_have_no_plan() {
-        let near = Risks { acceptable: 0.05, unacceptable: 0.06, ..USUAL };
+        let near = Risks {
+            acceptable: 0.05,
+            unacceptable: 0.06,
+            ..USUAL
+        };
         assert_eq!(Basis::Risks(near).plan(), None);
     }
 
@@ -220,13 +238,22 @@ mod tests {
     fn the_verdict_turns_at_the_decision_number() {
         let basis = Basis::Risks(USUAL);
         let of = |matched, mismatched, unclear, unclear_is_mismatch| {
-            let found = Found { matched, mismatched, unclear, unclear_is_mismatch };
+            let found = Found {
+                matched,
+                mismatched,
+                unclear,
+                unclear_is_mismatch,
+            };
             verdict(&basis, plan(32, 4), false, found)
         };
         assert_eq!(of(29, 3, 0, true), (true, 4));
         assert_eq!(of(28, 4, 0, true), (false, 4));
         assert_eq!(of(29, 0, 3, true), (true, 4));
-        assert_eq!(of(28, 1, 3, true), (false, 4), "what was not confirmed is not accepted");
+        assert_eq!(
+            of(28, 1, 3, true),
+            (false, 4),
+            "what was not confirmed is not accepted"
+        );
         assert_eq!(of(23, 2, 7, false), (true, 3));
         assert_eq!(of(22, 3, 7, false), (false, 3));
         assert_eq!(of(0, 0, 32, false), (false, 0), "nothing was found out");
@@ -238,7 +265,11 @@ mod tests {
         assert_eq!(basis.decision_of(plan(32, 4), false, 32), 4);
         assert_eq!(basis.decision_of(plan(32, 4), false, 25), 3);
         assert_eq!(basis.decision_of(plan(32, 4), false, 11), 1);
-        assert_eq!(basis.decision_of(plan(32, 4), false, 10), 0, "ten without a mismatch prove too little");
+        assert_eq!(
+            basis.decision_of(plan(32, 4), false, 10),
+            0,
+            "ten without a mismatch prove too little"
+        );
         assert_eq!(basis.decision_of(plan(20, 4), true, 10), 2);
         assert_eq!(Basis::Given(plan(20, 3)).decision_of(plan(20, 3), false, 14), 3);
         assert_eq!(Basis::Given(plan(20, 3)).decision_of(plan(20, 3), false, 0), 0);

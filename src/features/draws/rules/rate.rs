@@ -79,7 +79,11 @@ mod tests {
     }
 
     fn group(frame: i32, checked: i32, mismatched: i32) -> Group {
-        Group { frame, checked, mismatched }
+        Group {
+            frame,
+            checked,
+            mismatched,
+        }
     }
 
     /// R. G. Newcombe, Statistics in Medicine 17 (1998) 857-872, table I, method 3.
@@ -92,7 +96,10 @@ mod tests {
             (1, 29, 0.0061, 0.1718),
         ] {
             let found = wilson(f64::from(bad) / f64::from(n), f64::from(n));
-            assert!(near(found.0, low) && near(found.1, high), "{bad} of {n}: {found:?}");
+            assert!(
+                near(found.0, low) && near(found.1, high),
+                "{bad} of {n}: {found:?}"
+            );
         }
     }
 
@@ -103,7 +110,10 @@ mod tests {
         assert!(near(both.effective, 1.0 / (0.81 / 10.0 + 0.01 / 10.0)));
         assert_eq!(combined(&[group(900, 0, 0)]), None);
         // A draw in which nothing was found out takes no part.
-        assert_eq!(combined(&[group(900, 10, 1), group(100, 0, 0)]), combined(&[group(900, 10, 1)]));
+        assert_eq!(
+            combined(&[group(900, 10, 1), group(100, 0, 0)]),
+            combined(&[group(900, 10, 1)])
+        );
     }
 
     proptest! {

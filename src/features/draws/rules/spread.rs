@@ -71,7 +71,9 @@ pub fn spread(
     choices.sort();
     let (mut assigned, mut unassigned) = (Vec::new(), Vec::new());
     for (_, number, may) in choices {
-        let least = may.into_iter().min_by_key(|id| (load.get(id).copied().unwrap_or(0), *id));
+        let least = may
+            .into_iter()
+            .min_by_key(|id| (load.get(id).copied().unwrap_or(0), *id));
         match least {
             Some(verifier_id) => {
                 load.entry(verifier_id).and_modify(|n| *n = n.saturating_add(1));
@@ -99,7 +101,10 @@ mod tests {
         let open = BTreeMap::from([(1, None), (2, Some(WorkerId(7))), (3, None), (4, None)]);
         let eligible = BTreeSet::from([(1, WorkerId(7)), (1, WorkerId(8)), (3, WorkerId(8))]);
         let (assigned, unassigned) = spread(&open, &[], &eligible, &workers([7, 8]));
-        let told: Vec<_> = assigned.iter().map(|one| (one.number, one.verifier_id.0)).collect();
+        let told: Vec<_> = assigned
+            .iter()
+            .map(|one| (one.number, one.verifier_id.0))
+            .collect();
         assert_eq!((told, unassigned), (vec![(3, 8), (1, 7)], vec![4]));
     }
 

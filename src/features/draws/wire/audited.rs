@@ -90,7 +90,11 @@ impl From<AuditedRow> for AuditedView {
         let sum = |of: fn(&crate::features::draws::queries::GroupRow) -> i32| -> i64 {
             row.groups.iter().map(|group| i64::from(of(group))).sum()
         };
-        let groups: Vec<_> = row.groups.iter().map(crate::features::draws::queries::GroupRow::group).collect();
+        let groups: Vec<_> = row
+            .groups
+            .iter()
+            .map(crate::features::draws::queries::GroupRow::group)
+            .collect();
         let rate = combined(&groups);
         // Exact up to 2^53; no unit has that many.
         let reported = i32::try_from(row.reported).map_or(f64::from(i32::MAX), f64::from);

@@ -44,7 +44,11 @@ pub struct AssignSent {
 impl Validate for AssignSent {
     fn validate(&self, errors: &mut FieldErrors) {
         if self.assignments.is_empty() && self.spread_among.is_none() {
-            errors.add("/assignments", "missing_field", "name visits, or give `spread_among`");
+            errors.add(
+                "/assignments",
+                "missing_field",
+                "name visits, or give `spread_among`",
+            );
         }
         let most = usize::try_from(MOST).unwrap_or_default();
         if self.assignments.len() > most {
@@ -55,7 +59,11 @@ impl Validate for AssignSent {
         if numbers.windows(2).any(|two| two.first() == two.last()) {
             errors.add("/assignments", "duplicate", "each visit once");
         }
-        if self.spread_among.as_ref().is_some_and(|list| list.len() > MAX_VERIFIERS) {
+        if self
+            .spread_among
+            .as_ref()
+            .is_some_and(|list| list.len() > MAX_VERIFIERS)
+        {
             errors.add("/spread_among", "too_many", format!("at most {MAX_VERIFIERS}"));
         }
     }
@@ -125,7 +133,10 @@ pub struct TaskView {
 impl From<TaskRow> for TaskView {
     fn from(row: TaskRow) -> Self {
         let rules: Compare = serde_json::from_value(row.compare).unwrap_or_default();
-        let asked = rules.answers.iter().filter(|(_, rule)| rule.rule != RuleKind::Ignored);
+        let asked = rules
+            .answers
+            .iter()
+            .filter(|(_, rule)| rule.rule != RuleKind::Ignored);
         Self {
             draw_id: row.draw_id,
             number: row.number,

@@ -18,12 +18,18 @@ macro_rules! words {
     ($(#[$doc:meta])* $name:ident as $schema:ident { $($(#[$variant_doc:meta])* $variant:ident $word:literal),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-        #[serde(rename_all = "snake_case")]
         #[schema(as = $schema)]
-        pub enum $name { $($(#[$variant_doc])* $variant),+ }
+        pub enum $name { $($(#[$variant_doc])* #[serde(rename = $word)] $variant),+ }
+    };
+}
+
+/// Words that stand in columns of the database as well.
+macro_rules! stored_words {
+    ($(#[$doc:meta])* $name:ident as $schema:ident { $($(#[$variant_doc:meta])* $variant:ident $word:literal),+ $(,)? }) => {
+        words! { $(#[$doc])* $name as $schema { $($(#[$variant_doc])* $variant $word),+ } }
 
         impl $name {
-            /// The word, as in requests and in the database.
+            /// The word.
             #[must_use]
             pub const fn as_str(self) -> &'static str { match self { $(Self::$variant => $word),+ } }
 
@@ -36,7 +42,7 @@ macro_rules! words {
     };
 }
 
-words! {
+stored_words! {
     /// What gets its share of the draw.
     Strata as DrawStrata {
         /// The unit as a whole.
@@ -47,7 +53,7 @@ words! {
         Worker "worker",
     }
 }
-words! {
+stored_words! {
     /// How a drawn visit counts in the verdict that was never checked, or of which nothing could be found out.
     Unconfirmed as DrawUnconfirmed {
         /// As refuted: what was not confirmed is not accepted.
@@ -56,7 +62,7 @@ words! {
         LeftOut "left_out",
     }
 }
-words! {
+stored_words! {
     /// What came of a back-check.
     CheckOutcome as BackCheckOutcome {
         /// Somebody of the household could be asked.
@@ -69,7 +75,7 @@ words! {
         Moved "moved",
     }
 }
-words! {
+stored_words! {
     /// What follows for the visit.
     Finding as BackCheckFinding { Match "match", Mismatch "mismatch", Unconfirmed "unconfirmed" }
 }
@@ -174,7 +180,10 @@ impl Compare {
             errors.add("/compare/answers", "too_many", "at most 200 questions");
         }
         for (key, rule) in &self.answers {
-            let pointer = format!("/compare/answers/{}/within", key.replace('~', "~0").replace('/', "~1"));
+            let pointer = format!(
+                "/compare/answers/{}/within",
+                key.replace('~', "~0").replace('/', "~1")
+            );
             match (rule.rule, rule.within) {
                 (RuleKind::Tolerance, None) => errors.add(pointer, "missing_field", "say within how much"),
                 (RuleKind::Tolerance, Some(within)) => errors.range(&pointer, within, 1, 1_000_000),
@@ -222,13 +231,23 @@ impl DrawPlan {
     pub fn basis(&self) -> Option<Basis> {
         let rates = self.acceptable.zip(self.unacceptable);
         let risks = self.producer_risk.zip(self.consumer_risk);
-        let any_rate = self.acceptable.or(self.unacceptable).or(self.producer_risk).or(self.consumer_risk);
+        let any_rate = self
+            .acceptable
+            .or(self.unacceptable)
+            .or(self.producer_risk)
+            .or(self.consumer_risk);
         match (self.size, self.decision_number, rates.zip(risks)) {
-            (Some(size), Some(decision_number), None) if any_rate.is_none() => {
-                Some(Basis::Given(Plan { size, decision_number }))
-            }
+            (Some(size), Some(decision_number), None) if any_rate.is_none() => Some(Basis::Given(Plan {
+                size,
+                decision_number,
+            })),
             (None, None, Some(((acceptable, unacceptable), (producer, consumer)))) => {
-                Some(Basis::Risks(Risks { acceptable, unacceptable, producer, consumer }))
+                Some(Basis::Risks(Risks {
+                    acceptable,
+                    unacceptable,
+                    producer,
+                    consumer,
+                }))
             }
             _ => None,
         }
@@ -387,6 +406,18 @@ words! {
         Open "open",
         /// Ended with a verdict.
         Closed "closed",
+    }
+}
+
+impl Status {
+    /// The word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Open => "open",
+            Self::Closed => "closed",
+        }
     }
 }
 

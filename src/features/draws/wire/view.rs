@@ -13,9 +13,9 @@ use crate::features::visits::Outcome;
 use crate::journal::seal::SignedHead;
 use crate::platform::ids::{CampaignId, UnitId, VisitId, WorkerId};
 
-/// A draw without the visits that were drawn.
+/// A draw. Read by itself, it has all that is needed to make it anew: docs/auditing.md tells how.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-pub struct DrawSummaryView {
+pub struct DrawView {
     #[schema(example = 1)]
     pub id: i32,
     #[schema(value_type = i32, example = 6)]
@@ -50,8 +50,20 @@ pub struct DrawSummaryView {
     pub frame_size: i32,
     /// SHA-256 over the request and the frame, in base64; the digest of the request's entry in the journal.
     pub frame_digest: String,
+    /// By which rules back-checks are compared, for every question.
+    #[schema(value_type = super::request::Compare)]
+    pub compare: Value,
     /// The verdict, once it is closed.
     pub closed: Option<ClosedView>,
+    /// Left out while pending, and in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<SeedView>,
+    /// What was found so far; left out in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub figures: Option<FiguresView>,
+    /// What was drawn, by number; empty while pending, left out in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub items: Option<Vec<ItemView>>,
 }
 
 /// How a draw ended.
@@ -167,23 +179,8 @@ impl From<ItemRow> for ItemView {
     }
 }
 
-/// A draw with all that is needed to make it anew: docs/auditing.md tells how.
-#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-pub struct DrawView {
-    #[serde(flatten)]
-    pub summary: DrawSummaryView,
-    /// By which rules back-checks are compared, for every question.
-    #[schema(value_type = super::request::Compare)]
-    pub compare: Value,
-    /// Null while pending.
-    pub seed: Option<SeedView>,
-    /// What was found so far.
-    pub figures: FiguresView,
-    /// By number; empty while pending.
-    pub items: Vec<ItemView>,
-}
-
-impl From<&DrawRow> for DrawSummaryView {
+impl From<&DrawRow> for DrawView {
+    /// As in lists.
     fn from(row: &DrawRow) -> Self {
         let given = row.acceptable.is_none();
         Self {
@@ -192,7 +189,11 @@ impl From<&DrawRow> for DrawSummaryView {
             campaign_id: row.campaign_id,
             from: row.from_on,
             to: row.to_on,
-            outcomes: row.outcomes.iter().filter_map(|word| Outcome::find(word)).collect(),
+            outcomes: row
+                .outcomes
+                .iter()
+                .filter_map(|word| Outcome::find(word))
+                .collect(),
             strata: row.strata(),
             plan: DrawPlan {
                 size: given.then_some(row.planned_size),
@@ -216,7 +217,11 @@ impl From<&DrawRow> for DrawSummaryView {
             requested_at: row.requested_at,
             frame_size: row.frame_size,
             frame_digest: STANDARD.encode(&row.frame_digest),
+            compare: row.compare.clone(),
             closed: closed(row),
+            seed: None,
+            figures: None,
+            items: None,
         }
     }
 }
@@ -240,16 +245,15 @@ impl DrawView {
             .zip(row.seed.as_ref())
             .zip(row.entry_number.zip(row.drawn_at));
         Self {
-            summary: row.into(),
-            compare: row.compare.clone(),
             seed: seed.map(|((head, seed), (entry_number, drawn_at))| SeedView {
                 entry_number,
                 head: head.into(),
                 seed: STANDARD.encode(seed),
                 drawn_at,
             }),
-            figures: FiguresView::new(row.frame_size, figures),
-            items: items.into_iter().map(ItemView::from).collect(),
+            figures: Some(FiguresView::new(row.frame_size, figures)),
+            items: Some(items.into_iter().map(ItemView::from).collect()),
+            ..row.into()
         }
     }
 }
