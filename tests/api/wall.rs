@@ -60,9 +60,15 @@ const OPEN: &[(&str, &str)] = &[
     ("cadre_units", "counts of posts by unit"),
     ("committee_rules", "which posts a committee has"),
     ("draw_booths", "counts of booths"),
-    ("draws", "what is audited and how it ended, by which office; names nobody who visits or was visited"),
+    (
+        "draws",
+        "what is audited and how it ended, by which office; names nobody who visits or was visited",
+    ),
     ("level_counts", "counts of units"),
-    ("post_confirmations", "that an office was taken up; goes with grants"),
+    (
+        "post_confirmations",
+        "that an office was taken up; goes with grants",
+    ),
     ("task_tally_inbox", "counts of units"),
     ("task_totals", "counts of units"),
     ("task_units", "how units stand, and the number of who reported"),

@@ -1,8 +1,10 @@
 //! The rows of what directs the work: tasks and tours.
 
+use sampark::access::Role;
 use serde_json::{Value, json};
 
 use super::{Ask, Kind, Scene};
+use crate::support::Actor;
 use crate::tasks::{report, task};
 
 fn ask(method: &'static str, path: String) -> Ask {
@@ -23,7 +25,12 @@ fn with(ask: Ask, body: &Value) -> Ask {
 
 impl Scene {
     /// The row of an operation, if it is one of these.
-    pub(super) async fn direction_row(&self, operation: &str, n: u32, actor: Option<&Actor>) -> Option<(Kind, Ask)> {
+    pub(super) async fn direction_row(
+        &self,
+        operation: &str,
+        n: u32,
+        actor: Option<&Actor>,
+    ) -> Option<(Kind, Ask)> {
         let booth = self.world.unit("S1-B1");
         let (state, worker) = (self.world.unit("S1"), self.worker_id);
         let own = format!("/v1/tasks/{}", self.task);
