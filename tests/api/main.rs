@@ -12,8 +12,8 @@ mod support;
 
 mod access_matrix;
 mod architecture;
-mod cadre;
 mod bounds;
+mod cadre;
 mod campaigns;
 mod contacts;
 mod edge;
