@@ -16,6 +16,7 @@ use diesel_async::{AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnect
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot, watch};
+use tokio::task::JoinHandle;
 
 use super::data_keys::DataKeys;
 use super::error::{ApiError, Code, Transient};
@@ -151,8 +152,8 @@ impl Db {
             let handle = handle.clone();
             let url = url.to_owned();
             async move {
-                let connecting = handle.spawn(async move { connect(&url).await });
-                connecting.await.map_err(|error| {
+                let mut connecting = Wanted(handle.spawn(async move { connect(&url).await }));
+                (&mut connecting.0).await.map_err(|error| {
                     ConnectionError::CouldntSetupConfiguration(diesel::result::Error::QueryBuilderError(
                         Box::new(error),
                     ))
@@ -470,6 +471,16 @@ impl Drop for Transaction {
         if let Some(Conn::Pooled(conn)) = self.conn.take() {
             drop(Object::take(conn));
         }
+    }
+}
+
+/// A task that ends with whoever waits for it. Connections that nobody waits for any more would be made all the same, each
+/// holding up those that are wanted: on a machine that is slow for a while, none would come in time ever again.
+struct Wanted<T>(JoinHandle<T>);
+
+impl<T> Drop for Wanted<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -9,7 +9,8 @@ use chrono::TimeDelta;
 use sampark::access::{KeyRing, Role};
 use sampark::platform::clock::Clock;
 use sampark::platform::config::Config;
-use sampark::platform::db::Mode;
+use sampark::platform::db::{Db, Mode};
+use sampark::platform::error::Code;
 use sampark::platform::statement::statement;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,7 +18,7 @@ use tokio::net::TcpStream;
 
 use crate::edge::assert_guarded;
 use crate::kills::Program;
-use crate::support::{Answer, Settings, TestApp, TestDatabase, World, noon};
+use crate::support::{Answer, Settings, TestApp, TestDatabase, World, data_keys, noon};
 
 pub async fn app_with(change: impl FnOnce(&mut Config)) -> (TestApp, World) {
     let database = Arc::new(TestDatabase::create().await);
@@ -216,6 +217,23 @@ async fn every_wait_on_the_database_has_its_bound() {
         transaction.rollback().await;
     }
     app.anonymous().get("/readyz").await.expect(200);
+}
+
+#[actix_web::test]
+async fn a_connection_that_nobody_waits_for_any_more_is_given_up() {
+    // A server that accepts and says nothing.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("postgres://nobody:none@{}/none", listener.local_addr().unwrap());
+    let db = Db::new(&url, 1, data_keys()).unwrap();
+    let closed = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut greeting = Vec::new();
+        let until_closed = stream.read_to_end(&mut greeting);
+        tokio::time::timeout(Duration::from_secs(60), until_closed).await
+    };
+    let (asked, closed) = tokio::join!(db.ping(), closed);
+    assert_eq!(asked.unwrap_err().code(), Code::Unavailable);
+    assert!(closed.is_ok(), "the attempt goes on for nobody");
 }
 
 #[actix_web::test]
