@@ -89,6 +89,8 @@ pub const ACCESS: Program = program!("access" reads "roster,sign_in" writes "");
 pub const SIGN_IN: Program = program!("sign_in" reads "roster,sign_in" writes "sign_in");
 /// Counts visits anew; shows figures, not rows.
 pub const RECOUNT: Program = program!("recount" reads "visits" writes "");
+/// Compares a back-check with its visit, and tells who may check what; shows neither visits nor workers.
+pub const AUDIT: Program = program!("audit" reads "visits,roster,sign_in" writes "");
 /// Tells what is gone from what lies elsewhere: a visit that the feed does not find was erased, not foreign. Shows ids alone.
 pub const FEED: Program = program!("feed" reads "visits" writes "");
 /// Looks whether a number is on the roster already; says what the caller may know.

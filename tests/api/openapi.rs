@@ -328,12 +328,13 @@ pub async fn scene_of(app: TestApp) -> Scene {
     admin.post(&path, json!({"week": "2026-W46"})).await.expect(201);
     let webhook = json!({"unit_id": 2, "url": "https://hooks.example/sampark"});
     admin.post("/v1/webhooks", webhook).await.expect(201);
+    // Before there is another visit that could be drawn.
+    draw(&world, &worker.client, &admin).await;
     let sent = crate::visits::visit(&world, 1, "S1-B2");
     let made = admin.post("/v1/visits", sent).await.expect(201).json;
     let order = json!({"worker_id": made["worker_id"], "reason": "Entered at home"});
     admin.post("/v1/units/2/bulk-voids", order).await.expect(201);
     crate::tasks::for_examples(&app, &world, &admin).await;
-    draw(&world, &worker.client, &admin).await;
     Scene {
         app,
         world,

@@ -5,6 +5,7 @@ use sampark::access::policy::program_permit;
 use sampark::features::draws::{Checks, Span, checks_by_booth, checks_by_worker, error_rate};
 use sampark::journal::Actor as Writer;
 use sampark::platform::ids::UnitId;
+use sampark::platform::wall::COMMAND;
 use serde_json::{Value, json};
 
 use super::{Scene, confirms, refutes, scene};
@@ -173,6 +174,7 @@ async fn checks_are_told_by_worker_and_by_booth() {
         .app
         .state
         .db
+        .as_program(&COMMAND)
         .read(async |tx| {
             let permit = program_permit::<DrawRead>(tx, writer, mandal, today).await?;
             let span = Span::default();

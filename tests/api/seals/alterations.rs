@@ -272,7 +272,7 @@ async fn altered(s: &Scene, sql: &str) -> Report {
     s.sql(&format!("{} {sql}", copies.concat())).await;
     let report = s.verify().await;
     let back = TABLES.map(|table| {
-        format!("TRUNCATE {table}; INSERT INTO {table} SELECT * FROM kept_{table}; DROP TABLE kept_{table};")
+        format!("TRUNCATE {table} CASCADE; INSERT INTO {table} SELECT * FROM kept_{table}; DROP TABLE kept_{table};")
     });
     s.sql(&back.concat()).await;
     report

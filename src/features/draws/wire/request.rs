@@ -19,7 +19,7 @@ macro_rules! words {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
         #[schema(as = $schema)]
-        pub enum $name { $($(#[$variant_doc])* #[serde(rename = $word)] $variant),+ }
+        pub enum $name { $($(#[$variant_doc])* #[serde(rename = $word)] #[schema(rename = $word)] $variant),+ }
     };
 }
 
