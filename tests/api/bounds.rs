@@ -325,7 +325,8 @@ fn places(value: &Value, at: &str, out: &mut Vec<(String, Value)>) {
 /// Values beyond any bound, of the kind of one that is right.
 fn beyond(value: &Value) -> Vec<Value> {
     match value {
-        Value::String(_) => vec![json!("x".repeat(100_000)), json!("")],
+        // An empty text is no such value: where a text may be left out it may be empty as well.
+        Value::String(_) => vec![json!("x".repeat(100_000))],
         Value::Number(number) if number.is_f64() => vec![json!(1e300), json!(-1e300)],
         Value::Number(_) => vec![
             json!(i64::MAX),
@@ -364,10 +365,10 @@ async fn answer_to(
 }
 
 #[actix_web::test]
-#[ignore = "does not hold yet for every operation"]
 async fn no_text_list_or_number_of_any_body_is_without_a_bound() {
     let document = document();
     let s = scene().await;
+    s.record_visit(&document).await;
     let mut wrong = Vec::new();
     let mut tried = BTreeMap::<String, usize>::new();
     for operation in operations(&document) {
@@ -479,10 +480,10 @@ fn just_beyond(value: &Value, bound: &str, n: i64) -> Option<Value> {
 }
 
 #[actix_web::test]
-#[ignore = "does not hold yet for every operation"]
 async fn every_bound_that_the_contract_states_is_kept() {
     let document = document();
     let s = scene().await;
+    s.record_visit(&document).await;
     let (mut wrong, mut tried) = (Vec::new(), 0);
     for operation in operations(&document) {
         let Some(schema) = operation
