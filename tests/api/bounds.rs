@@ -14,8 +14,10 @@ use crate::support::{Answer, Client, TestApp};
 
 const KB: usize = 1024;
 
+type Compressor = fn(&[u8]) -> Vec<u8>;
+
 /// The encodings that bodies may have, each with its compressor.
-const ENCODINGS: [(&str, fn(&[u8]) -> Vec<u8>); 2] = [("gzip", gzip), ("zstd", zstd)];
+const ENCODINGS: [(&str, Compressor); 2] = [("gzip", gzip), ("zstd", zstd)];
 
 fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 3).unwrap()

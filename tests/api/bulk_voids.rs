@@ -60,7 +60,7 @@ impl Scene {
     fn sent(&self, n: usize) -> Value {
         let mut sent = visit(&self.world, self.campaign, "S1-B1");
         sent["visited_at"] = json!(format!("2026-11-{}T11:00:00+05:30", 20 + n % 4));
-        if n % 3 > 0 {
+        if !n.is_multiple_of(3) {
             sent["household_id"] = json!(self.doors[n % self.doors.len()]);
         }
         sent

@@ -71,9 +71,8 @@ fn every_test_that_the_security_document_names_is_there() {
     assert!(sentences.len() > 50, "{}", sentences.len());
     let missing: Vec<_> = sentences.iter().filter(|name| !tests.contains(**name)).collect();
     assert!(missing.is_empty(), "no such test: {missing:?}");
-    for name in quoted(&text).filter(|name| name.contains('*') || name.contains("...")) {
-        panic!("{name}: a test is named in full");
-    }
+    let cut = quoted(&text).find(|name| name.contains('*') || name.contains("..."));
+    assert_eq!(cut, None, "a test is named in full");
     for file in text
         .split(&[' ', '`', ',', ';', '(', ')', '\n'][..])
         .filter(|word| word.ends_with(".rs"))

@@ -250,8 +250,9 @@ async fn a_forgotten_where_gives_no_foreign_row() {
     let db = connect(&s.app.database).await;
     let unit = |code: &str| s.world.unit(code);
     let own = s.authors["S1-B1"].worker_id;
-    // (who, roots, states, booths whose rows he sees)
-    let scopes: &[(&str, i32, Vec<i32>, Vec<i32>, &[&str])] = &[
+    /// Who, his roots, the states that he sees whole, the booths whose rows he sees.
+    type Scope<'a> = (&'a str, i32, Vec<i32>, Vec<i32>, &'a [&'a str]);
+    let scopes: &[Scope] = &[
         ("mandal", 0, vec![unit("S1-M1")], vec![], &["S1-B1"]),
         ("other mandal", 0, vec![unit("S1-M2")], vec![], &["S1-B4"]),
         ("seat", 0, vec![unit("S1-AC1")], vec![], &["S1-B1", "S1-B4"]),
