@@ -7,7 +7,7 @@
 //! * A request's scope is its caller: himself, and the units of the grants that hold today. It is noted once, where callers
 //!   are recognised, and every transaction of the request begins with it ([`noted`]); a handler can neither forget nor
 //!   widen it.
-//! * A task of the program itself (recorder, sign-in, commands) works on a [`Db`](super::db::Db) that says so by name
+//! * A task of the program itself (recorder, sign-in, commands) works on a [`Db`] that says so by name
 //!   (`db.as_program(&RECORDER)`), and reaches the [areas](Program) written down here, no others.
 //! * `access::policy` adds the booths for which it gives leave by a grant of an earlier day: a worker who was moved still
 //!   uploads what he did before.

@@ -484,7 +484,6 @@ fn headers_of_whatever_content_are_read_or_refused() {
                 "last-event-id",
                 "x-forwarded-for",
                 "x-request-id",
-                "expect",
                 "range",
             ]),
             "[ -~\t]{0,60}",
@@ -509,10 +508,10 @@ fn headers_of_whatever_content_are_read_or_refused() {
                 let operation = operation(&f.document, id);
                 let body = (!body.is_null()).then(|| body.to_string().into_bytes());
                 let body = body.map(|body| ("application/json", body));
-                // With `Expect` and the like actix itself may refuse, which says nothing.
+                // What is no header at all actix itself refuses, which says nothing. (`Expect` makes this client wait.)
                 let answer =
                     patiently(async || client.send(&operation.method, path, body.clone()).await).await;
-                if !(answer.body.is_empty() && [400, 417].contains(&answer.status)) {
+                if !(answer.body.is_empty() && answer.status == 400) {
                     on_contract(&f.document, &operation, &answer)?;
                 }
             }

@@ -8,7 +8,7 @@
 //!
 //! Invariants: a post's days are never rewritten, so its history and its holders' can be told; a rule is never changed, a
 //! newer version follows it; what a unit has = `cadre_tallies` + what changed since, counted anew in the same snapshot,
-//! and equals a recount of the grants. Triggers note what changed ([`recount`] counts it); no write waits for a count.
+//! and equals a recount of the grants. Triggers note what changed (`recount` counts it); no write waits for a count.
 //!
 //! Who may do what: `post.read` at a unit reads its posts and counts and those below; everyone reads and confirms his own
 //! posts; `committee.write` at a state or the nation makes rules. Every write is journalled: `post.confirm`,

@@ -67,7 +67,7 @@ pub enum Basis {
 }
 
 impl Basis {
-    /// The plan for as many visits as it needs; `None`: more than [`MOST`].
+    /// The plan for as many visits as it needs; `None`: more than `MOST`.
     #[must_use]
     pub fn plan(&self) -> Option<Plan> {
         match self {

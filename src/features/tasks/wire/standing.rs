@@ -213,7 +213,7 @@ pub struct TaskReportedView {
 #[serde(deny_unknown_fields)]
 pub struct TaskVerdictSent {
     /// The report that was judged: `report_id` of the standing.
-    #[schema(value_type = uuid::Uuid, example = "01998f7e-58f5-7b21-a6a9-9c0ce5d5fd55")]
+    #[schema(value_type = uuid::Uuid, example = "01998f7e-58f5-7b21-a6a9-9c0ce5d5fd56")]
     pub report_id: TaskReportId,
     #[schema(inline)]
     pub verdict: Verdict,
