@@ -103,7 +103,7 @@ impl State {
     /// # Errors
     /// If no thread can be started.
     pub fn start_deliverer(&self) -> Result<Deliverer, ApiError> {
-        Deliverer::start(&self.config, &self.db, &self.clock).map_err(ApiError::internal)
+        Deliverer::start(&self.config, &self.db, &self.clock, &self.metrics).map_err(ApiError::internal)
     }
 }
 

@@ -52,6 +52,8 @@ pub struct Metrics {
     pub code_breaker_open: IntGauge,
     /// Codes and one-time passwords that were wrong.
     pub wrong_codes: prometheus::IntCounter,
+    /// Batches sent to webhooks by what became of them: delivered, failed (tried again), dead.
+    pub webhooks: IntCounterVec,
     /// Journal entries not yet numbered, as last seen by the poster.
     pub unposted: IntGauge,
     /// Unix time of the poster's last success.
@@ -90,6 +92,14 @@ impl Metrics {
             "sampark_wrong_codes_total",
             "One-time codes and passwords that were wrong.",
         )?;
+        let webhooks = IntCounterVec::new(
+            Opts::new(
+                "sampark_webhook_deliveries_total",
+                "Tries to deliver a batch to a webhook, by what became of them: delivered, failed (tried again), dead (a dead letter).",
+            ),
+            &["result"],
+        )?;
+        registry.register(Box::new(webhooks.clone()))?;
         registry.register(Box::new(codes.clone()))?;
         registry.register(Box::new(code_breaker_open.clone()))?;
         registry.register(Box::new(wrong_codes.clone()))?;
@@ -117,6 +127,7 @@ impl Metrics {
             codes,
             code_breaker_open,
             wrong_codes,
+            webhooks,
             unposted,
             posted_at,
             connections,

@@ -198,6 +198,20 @@ async fn a_stream_ends_when_its_session_does_and_when_the_process_does() {
 }
 
 #[actix_web::test]
+async fn a_stream_ends_when_its_token_runs_out() {
+    let s = scene().await;
+    let actor = s.world.actor(&s.app, Role::MandalCoordinator, "S1-M1").await;
+    let mut ending = actor.client.follow("/v1/feed/stream").await;
+    while ending.next_block().await.unwrap().comment != "caught up" {}
+    s.app.clock.advance(chrono::TimeDelta::minutes(16));
+    let last = ending.next_event().await.unwrap();
+    assert_eq!(last.name, "problem");
+    assert_eq!(last.data["code"], "unauthenticated");
+    assert!(ending.next_block().await.is_none());
+    actor.client.get("/v1/feed").await.expect(401);
+}
+
+#[actix_web::test]
 async fn an_account_follows_at_most_four_times_at_once() {
     let s = scene().await;
     let mut open = Vec::new();

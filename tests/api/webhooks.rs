@@ -266,6 +266,47 @@ async fn what_fails_for_hours_is_laid_aside_and_sent_again_when_asked() {
     assert_eq!((&heard[13].0, &heard[13].3), (&heard[0].0, &heard[0].3));
     s.settled().await;
     assert_eq!(admin.get(&path).await.expect(200).json["items"], json!([]));
+    let metrics = s.app.anonymous().get("/metrics").await.expect(200);
+    let dead = "sampark_webhook_deliveries_total{result=\"dead\"} 1";
+    assert!(metrics.text().contains(dead), "{}", metrics.text());
+}
+
+#[actix_web::test]
+async fn a_receiver_that_is_gone_is_left_alone_and_told_afterwards_if_it_comes_back() {
+    let s = scene().await;
+    let made = s.register("S1").await;
+    *s.receiver.status.lock().unwrap() = 410;
+    s.record("S1-B1").await;
+    s.until("SELECT paused AND lease IS NULL FROM webhooks").await;
+    let admin = s.admin().await;
+    let path = format!("/v1/webhooks/{}", made["webhook"]["id"]);
+    let shown = admin.get(&path).await.expect(200);
+    assert_eq!(
+        shown.json["note"],
+        "it answered 410: whoever received there is gone"
+    );
+    assert_eq!(crate::workers::journalled(&s.world, "webhook.pause").await, 1);
+    // Hours pass, more happens: nobody knocks again.
+    s.app.clock.advance(TimeDelta::hours(9));
+    s.record("S1-B2").await;
+    s.until("SELECT NOT EXISTS (SELECT 1 FROM journal_inbox)").await;
+    assert_eq!(s.receiver.heard.lock().unwrap().len(), 1);
+    *s.receiver.status.lock().unwrap() = 0;
+    let admin = s.admin().await.header("If-Match", shown.header("etag").unwrap());
+    admin.patch(&path, json!({"paused": false})).await.expect(200);
+    let heard = s.hears(3).await;
+    assert_eq!(
+        heard[0].0, heard[1].0,
+        "what waited comes first, under its old id"
+    );
+    s.settled().await;
+    let metrics = s.app.anonymous().get("/metrics").await.expect(200);
+    for line in [
+        "sampark_webhook_deliveries_total{result=\"delivered\"} 2",
+        "sampark_webhook_deliveries_total{result=\"failed\"} 1",
+    ] {
+        assert!(metrics.text().contains(line), "{}", metrics.text());
+    }
 }
 
 #[actix_web::test]

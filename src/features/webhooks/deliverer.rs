@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::outgoing::{Outgoing, TIMEOUT};
+use super::outgoing::{Failure, Outgoing, TIMEOUT};
 use super::queries::{self, BatchRow, ClaimedRow};
 use super::rules;
 use crate::features::feed::{KINDS_FOR_SERVICES, items_for_programs};
@@ -19,6 +19,7 @@ use crate::platform::clock::Clock;
 use crate::platform::config::Config;
 use crate::platform::db::{Db, Tx};
 use crate::platform::error::{ApiError, Code};
+use crate::platform::telemetry::Metrics;
 use crate::platform::wall::DELIVERER;
 
 /// Webhooks delivered to at once.
@@ -51,6 +52,7 @@ pub struct Deliverer {
 struct Parts {
     db: Db,
     clock: Clock,
+    metrics: Metrics,
     allow_loopback: bool,
 }
 
@@ -59,10 +61,11 @@ impl Deliverer {
     ///
     /// # Errors
     /// If no thread can be started.
-    pub fn start(config: &Config, db: &Db, clock: &Clock) -> std::io::Result<Self> {
+    pub fn start(config: &Config, db: &Db, clock: &Clock, metrics: &Metrics) -> std::io::Result<Self> {
         let parts = Parts {
             db: db.as_program(&DELIVERER),
             clock: clock.clone(),
+            metrics: metrics.clone(),
             allow_loopback: config.webhooks_allow_loopback,
         };
         let (stop, stopped) = oneshot::channel();
@@ -175,21 +178,30 @@ impl Parts {
         &self,
         claimed: ClaimedRow,
         batch: BatchRow,
-        failure: Option<String>,
+        failure: Option<Failure>,
     ) -> Result<(), ApiError> {
         let now = self.clock.now();
+        let dead = failure.is_some() && batch.attempts.saturating_add(1) >= rules::TRIES;
+        let result = match &failure {
+            None => "delivered",
+            Some(_) if dead => "dead",
+            Some(_) => "failed",
+        };
         self.db
             .write(&Actor::program(now), async move |tx| {
-                let Some(why) = &failure else {
+                let Some(Failure { why, gone }) = &failure else {
                     queries::remove_batch(tx, batch.id).await?;
                     queries::release(tx, &claimed, now, None, None).await?;
                     return Ok(((), Record::nothing()));
                 };
                 let since = claimed.failing_since.unwrap_or(now);
                 let attempts = batch.attempts.saturating_add(1);
-                let dead = attempts >= rules::TRIES;
                 let next_at = if dead { now } else { now + rules::retry_pause(attempts) };
-                let note = (now - since >= rules::FAILING).then(|| format!("it has failed for days; at last: {why}"));
+                let note = if *gone {
+                    Some("it answered 410: whoever received there is gone".to_owned())
+                } else {
+                    (now - since >= rules::FAILING).then(|| format!("it has failed for days; at last: {why}"))
+                };
                 tracing::warn!(webhook = %claimed.id, attempts, why, dead, "a webhook could not be delivered to");
                 queries::note_failure(tx, batch.id, why, dead.then_some(now)).await?;
                 queries::release(tx, &claimed, next_at, Some(since), note.as_deref()).await?;
@@ -202,7 +214,9 @@ impl Parts {
                 }
                 Ok(((), record))
             })
-            .await
+            .await?;
+        self.metrics.webhooks.with_label_values(&[result]).inc();
+        Ok(())
     }
 }
 

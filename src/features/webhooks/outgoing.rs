@@ -11,6 +11,23 @@ use super::rules;
 /// How long a try may take, from resolving the name to the status of the answer.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Why a try failed, without the URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub why: String,
+    /// The receiver says that there is nobody any more: 410.
+    pub gone: bool,
+}
+
+impl From<&str> for Failure {
+    fn from(why: &str) -> Self {
+        Self {
+            why: why.to_owned(),
+            gone: false,
+        }
+    }
+}
+
 /// Sends. Lives on one thread, like its client.
 pub struct Outgoing {
     client: awc::Client,
@@ -35,17 +52,17 @@ impl Outgoing {
         }
     }
 
-    /// Tries once; the error says why it failed, without the URL.
+    /// Tries once.
     pub async fn send(
         &self,
         url: &str,
         secrets: &[Vec<u8>],
         batch: &BatchRow,
         now: DateTime<Utc>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Failure> {
         match tokio::time::timeout(TIMEOUT, self.try_send(url, secrets, batch, now)).await {
             Ok(done) => done,
-            Err(_) => Err("no answer in time".to_owned()),
+            Err(_) => Err("no answer in time".into()),
         }
     }
 
@@ -55,9 +72,8 @@ impl Outgoing {
         secrets: &[Vec<u8>],
         batch: &BatchRow,
         now: DateTime<Utc>,
-    ) -> Result<(), String> {
-        rules::check_url(url, self.allow_loopback)
-            .map_err(|_| "its URL is not allowed any more".to_owned())?;
+    ) -> Result<(), Failure> {
+        rules::check_url(url, self.allow_loopback).map_err(|_| "its URL is not allowed any more")?;
         let (uri, host, port) = rules::target_of(url).ok_or("its URL cannot be read")?;
         let found = tokio::net::lookup_host((host.as_str(), port))
             .await
@@ -68,7 +84,7 @@ impl Outgoing {
             .iter()
             .all(|address| may_reach(address.ip(), self.allow_loopback))
         {
-            return Err("its name leads to a private address".to_owned());
+            return Err("its name leads to a private address".into());
         }
         let address = addresses.first().ok_or("its name has no address")?;
         let (id, timestamp) = (batch.message_id.to_string(), now.timestamp());
@@ -89,7 +105,11 @@ impl Outgoing {
         if answer.status().is_success() {
             Ok(())
         } else {
-            Err(format!("it answered {}", answer.status().as_u16()))
+            let status = answer.status().as_u16();
+            Err(Failure {
+                why: format!("it answered {status}"),
+                gone: status == 410,
+            })
         }
     }
 }
