@@ -95,8 +95,12 @@ fn tell(report: &Report) -> Result<(), Failure> {
         say(&problem.to_string())?;
     }
     say(&format!(
-        "{} entries, {} signed heads and {} versions of visits looked at; {} parts were erased, {} versions are older than commitments",
-        report.entries, report.heads, report.versions, report.erased, report.unbound
+        "{} entries, {} signed heads, {} versions of visits, {} verdicts and {} versions of other rows looked at",
+        report.entries, report.heads, report.versions, report.verdicts, report.rows
+    ))?;
+    say(&format!(
+        "{} parts of visits were erased; {} versions of visits and {} other rows are older than what is sealed of them",
+        report.erased, report.unbound, report.older_rows
     ))?;
     if report.problems.is_empty() {
         say("everything fits")?;

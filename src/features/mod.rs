@@ -51,10 +51,12 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     audit_indicators::routes(config);
     totals::routes(config);
     cadre::routes(config);
+    seals::routes(config);
     feed::routes(config);
     sync::routes(config);
     seals::routes(config);
     draws::routes(config);
+    privacy::routes(config);
     webhooks::routes(config);
     privacy::routes(config);
 }

@@ -10,7 +10,7 @@ use diesel_async::RunQueryDsl;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::leaf::FORM;
+use super::leaf::{FORM, FORM_OVER_ROWS};
 use crate::platform::data_keys::DataKeys;
 use crate::platform::db::Tx;
 use crate::platform::ids::{DeviceId, UnitId, WorkerId};
@@ -80,6 +80,8 @@ pub struct Entry {
     /// The version made of each of `subject_uuids`; empty: the first of each, or they have none.
     pub subject_versions: Vec<i32>,
     pub digest: Digest,
+    /// Whether the digest is over the versions of rows that the write made ([`super::rows`]).
+    pub over_rows: bool,
 }
 
 impl Entry {
@@ -102,7 +104,14 @@ impl Entry {
             subject_uuids: Vec::new(),
             subject_versions: Vec::new(),
             digest,
+            over_rows: false,
         }
+    }
+
+    /// The form of its leaf.
+    #[must_use]
+    pub const fn form(&self) -> i16 {
+        if self.over_rows { FORM_OVER_ROWS } else { FORM }
     }
 
     /// Done at several units: then its one unit is the state.
@@ -147,19 +156,20 @@ const APPEND: &str = "
         SELECT *, sum(units) OVER up_to AS units_up_to, sum(ids) OVER up_to AS ids_up_to,
                sum(uuids) OVER up_to AS uuids_up_to, sum(versions) OVER up_to AS versions_up_to
         FROM unnest($1::int[], $2::int[], $3::int[], $4::uuid[], $5::text[], $6::text[], $7::bytea[],
-                    $8::timestamptz[], $9::bytea[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[])
+                    $8::timestamptz[], $9::bytea[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[],
+                    $14::smallint[])
              WITH ORDINALITY AS t (state_id, unit_id, actor_id, device_id, action, subject, digest, at, leaf_hash,
-                                   units, ids, uuids, versions, n)
+                                   units, ids, uuids, versions, form, n)
         WINDOW up_to AS (ORDER BY n)
     ), flat AS (
-        SELECT $14::int[] AS units, $15::int[] AS ids, $16::uuid[] AS uuids, $17::int[] AS versions
+        SELECT $15::int[] AS units, $16::int[] AS ids, $17::uuid[] AS uuids, $18::int[] AS versions
     )
     INSERT INTO journal_inbox (state_id, unit_id, unit_ids, actor_id, device_id, action, subject, subject_ids,
                                subject_uuids, subject_versions, digest, at, leaf_hash, form)
     SELECT i.state_id, i.unit_id, f.units[i.units_up_to - i.units + 1 : i.units_up_to], i.actor_id, i.device_id,
            i.action, i.subject, f.ids[i.ids_up_to - i.ids + 1 : i.ids_up_to],
            f.uuids[i.uuids_up_to - i.uuids + 1 : i.uuids_up_to],
-           f.versions[i.versions_up_to - i.versions + 1 : i.versions_up_to], i.digest, i.at, i.leaf_hash, $18
+           f.versions[i.versions_up_to - i.versions + 1 : i.versions_up_to], i.digest, i.at, i.leaf_hash, i.form
     FROM input i, flat f
     ORDER BY i.n";
 
@@ -202,11 +212,11 @@ pub async fn append(tx: &mut Tx, entries: &[(Actor, Entry)]) -> QueryResult<()> 
         .bind::<Array<BigInt>, _>(column!(|_, entry| count(entry.subject_ids.len())))
         .bind::<Array<BigInt>, _>(column!(|_, entry| count(entry.subject_uuids.len())))
         .bind::<Array<BigInt>, _>(column!(|_, entry| count(entry.subject_versions.len())))
+        .bind::<Array<SmallInt>, _>(column!(|_, entry| entry.form()))
         .bind::<Array<Integer>, _>(flat!(unit_ids))
         .bind::<Array<Integer>, _>(flat!(subject_ids))
         .bind::<Array<SqlUuid>, _>(flat!(subject_uuids))
         .bind::<Array<Integer>, _>(flat!(subject_versions))
-        .bind::<SmallInt, _>(FORM)
         .execute(tx)
         .await
         .map(|_| ())

@@ -9,11 +9,13 @@ use crate::platform::ids::UnitId;
 
 /// The form in which entries are written now.
 pub const FORM: i16 = 2;
+/// The same where the digest is over rows ([`super::rows`]).
+pub const FORM_OVER_ROWS: i16 = 3;
 
 /// An entry as it is hashed: written now, or read back.
 #[derive(Clone, Copy, Debug)]
 pub struct Leaf<'a> {
-    /// 1: before entries named all their units and the versions they made; 2: since.
+    /// 1: before entries named all their units and the versions they made; 2: since; 3: the same, with a digest over rows.
     pub form: i16,
     pub state_id: i32,
     pub unit_id: i32,
@@ -36,7 +38,7 @@ impl Leaf<'_> {
     #[must_use]
     pub fn canonical(&self) -> Option<Vec<u8>> {
         let mut fields = Canonical::default().field(&self.state_id).field(&self.unit_id);
-        if self.form == 2 {
+        if self.form >= 2 {
             fields = fields.field(&self.unit_ids);
         }
         fields = fields
@@ -46,13 +48,13 @@ impl Leaf<'_> {
             .field(&self.subject)
             .field(&self.subject_ids)
             .field(&self.subject_uuids);
-        if self.form == 2 {
+        if self.form >= 2 {
             fields = fields.field(&self.subject_versions);
         }
         fields = fields.field(&self.digest).field(&self.at);
         let form = u8::try_from(self.form)
             .ok()
-            .filter(|form| (1..=2).contains(form))?;
+            .filter(|form| (1..=3).contains(form))?;
         Some([&[form], fields.as_bytes()].concat())
     }
 
@@ -70,7 +72,7 @@ impl Entry {
     pub fn leaf_hash(&self, actor: &Actor) -> Digest {
         let unit_ids: Vec<i32> = self.unit_ids.iter().map(|UnitId(id)| *id).collect();
         let leaf = Leaf {
-            form: FORM,
+            form: self.form(),
             state_id: self.state_id.0,
             unit_id: self.unit_id.0,
             unit_ids: &unit_ids,

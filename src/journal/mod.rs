@@ -6,6 +6,7 @@
 //! * [`commitment`]: how an entry proves content that it does not hold, and that may be erased.
 //! * [`tally`]: the change to the counts, one row per booth, campaign and day; [`work`]: that to the counts of tasks.
 //! * [`merkle`], [`tree`]: the RFC 6962 tree over a state's entries; [`seal`], [`keys`]: its heads, signed.
+//! * [`rows`]: rows beside visits, of which the journal seals every version.
 //! * [`stored`]: entries read back.
 //! * [`poster`]: numbers the entries and adds the tallies to the totals, in one transaction per state.
 //! * [`read`]: reads what is posted by number, within a scope, from a cursor on.
@@ -22,6 +23,7 @@ pub mod leaf;
 pub mod merkle;
 pub mod poster;
 pub mod read;
+pub mod rows;
 pub mod seal;
 pub mod stored;
 pub mod tail;

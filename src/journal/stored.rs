@@ -96,6 +96,12 @@ impl StoredEntry {
         if self.action == "visit.record" {
             return self.subject_uuids.iter().map(|id| (*id, 1)).collect();
         }
+        self.named_versions()
+    }
+
+    /// The versions that it names.
+    #[must_use]
+    pub fn named_versions(&self) -> Vec<(Uuid, i32)> {
         let versions = self.subject_versions.iter().copied();
         self.subject_uuids.iter().copied().zip(versions).collect()
     }

@@ -6,6 +6,7 @@ use diesel::QueryResult;
 
 use super::answers::answer_once;
 use super::entry::{self, Actor, Entry};
+use super::rows;
 use super::tally::{self, Tally};
 use crate::platform::db::{Db, Mode, Transaction, Tx};
 use crate::platform::error::{ApiError, Transient};
@@ -184,7 +185,9 @@ async fn attempt_in<T>(
 ) -> Result<T, ApiError> {
     let done = async {
         let (value, record) = work(transaction.tx()).await?;
-        let entries: Vec<_> = record.entries.into_iter().map(|entry| (*actor, entry)).collect();
+        let mut entries = record.entries;
+        rows::bind(transaction.tx(), actor, &mut entries).await?;
+        let entries: Vec<_> = entries.into_iter().map(|entry| (*actor, entry)).collect();
         append(transaction.tx(), &entries, &record.tallies).await?;
         Ok(value)
     };

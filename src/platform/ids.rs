@@ -65,6 +65,8 @@ id!(/// A mandal's signature under a week.
     SignoffId, i32, diesel::sql_types::Integer);
 id!(/// An order to void many visits.
     BulkVoidId, i32, diesel::sql_types::Integer);
+id!(/// An export of visits.
+    ExportId, i32, diesel::sql_types::Integer);
 id!(/// A visit; the phone makes it.
     VisitId, uuid::Uuid, diesel::sql_types::Uuid);
 id!(/// What a unit reports of a task; the phone makes its id.

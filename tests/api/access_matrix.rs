@@ -105,6 +105,8 @@ impl Scene {
         admin.get(&format!("/v1/contacts/{contact}")).await.expect(200);
         let service = json!({"name": "Screen", "contact": "IT cell", "unit_id": booth, "actions": ["totals.read"], "unit_ids": [booth]});
         admin.post("/v1/services", service).await.expect(201);
+        let export = format!("/v1/visits/export?booth_id={booth}");
+        admin.get(&export).await.expect(200);
         let webhook = json!({"unit_id": booth, "url": "https://hooks.example/sampark"});
         admin.post("/v1/webhooks", webhook).await.expect(201);
         let results = "election,constituency,candidate,party,votes\nLS2014,S1-B1,A,Example Party,9\n";
@@ -193,6 +195,7 @@ impl Scene {
             "list_services" | "list_webhooks" | "list_draws" => {
                 format!("\"unit_id\":{},", self.world.unit("S1-B1"))
             }
+            "list_visit_exports" => format!("\"unit_ids\":[{}]", self.world.unit("S1-B1")),
             "record_visits" => "\"created\"".to_owned(),
             // Whoever judges second finds it judged; what matters is that the visit was his to judge.
             "review_visits" => return !answer.text().contains("refused"),

@@ -10,7 +10,7 @@ use sampark::journal::poster::post_all;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{Actor, KINDS, Phone, Settings, TestApp, World};
+use crate::support::{Actor, Fault, KINDS, Phone, Settings, TestApp, World};
 
 const BOOTHS: [&str; 5] = ["S1-B1", "S1-B2", "S1-B3", "S1-B4", "S1-B5"];
 const OUTCOMES: [&str; 3] = ["met", "not_home", "refused"];
@@ -448,5 +448,52 @@ proptest! {
             }
             run.end().await;
         });
+    }
+}
+
+/// A history in which a booth is lost, a grant ends, and a visit is judged and voided after the phone has it.
+fn history() -> Vec<Step> {
+    let sync = || Step::Sync {
+        limit: 2_000,
+        pages: None,
+        lost: false,
+    };
+    let mut steps = vec![Step::Grant { booth: 4 }];
+    steps.extend((0..3).map(|booth| Step::Visit { booth, outcome: 0 }));
+    steps.extend([Step::Upload { lost: false }, sync()]);
+    steps.push(Step::Move {
+        booth: 0,
+        to: true,
+        day: 0,
+    });
+    steps.extend([Step::EndGrant { grant: 1 }, Step::Void { visit: 1 }]);
+    steps.push(Step::Review {
+        visit: 2,
+        verified: true,
+    });
+    steps.push(sync());
+    steps
+}
+
+/// Whether a phone with this fault, or none, gets through the history.
+fn gets_through(fault: Option<Fault>) -> bool {
+    let run = std::panic::AssertUnwindSafe(|| {
+        actix_web::rt::System::new().block_on(async {
+            let mut run = Run::begin().await;
+            run.phone.fault = fault;
+            for step in &history() {
+                run.take(step).await;
+            }
+            run.end().await;
+        });
+    });
+    std::panic::catch_unwind(run).is_ok()
+}
+
+#[test]
+fn a_phone_that_does_not_do_as_it_is_told_is_caught() {
+    assert!(gets_through(None), "the history itself is sound");
+    for fault in Fault::ALL {
+        assert!(!gets_through(Some(fault)), "{fault:?} went unnoticed");
     }
 }

@@ -209,7 +209,7 @@ fn entries(changes: &[Change], stored: &[ReviewRow]) -> Result<Vec<Entry>, ApiEr
             .push((change.new.booth_id, review));
     }
     let entries = groups.into_iter().map(|((state_id, action), reviews)| {
-        let digest = digest_of(reviews.iter().map(|(_, review)| *review))
+        let digest = digest_of_reviews(reviews.iter().map(|(_, review)| *review))
             .ok_or_else(|| ApiError::internal("a verdict has no salts"))?;
         Ok(Entry::new(state_id, state_id, action, "review", digest)
             .at_units(reviews.iter().map(|(booth_id, _)| *booth_id))
@@ -221,7 +221,8 @@ fn entries(changes: &[Change], stored: &[ReviewRow]) -> Result<Vec<Entry>, ApiEr
 
 /// The digest of an entry that gave these verdicts: of each the visit, its number and the commitment to it, whose parts
 /// are the facts and the reason. `None` if one of them has no salts.
-fn digest_of<'a>(reviews: impl IntoIterator<Item = &'a ReviewRow>) -> Option<Digest> {
+#[must_use]
+pub fn digest_of_reviews<'a>(reviews: impl IntoIterator<Item = &'a ReviewRow>) -> Option<Digest> {
     let versions: Option<Vec<_>> = reviews
         .into_iter()
         .map(|review| {

@@ -19,6 +19,9 @@ mod judge;
 mod queries;
 mod wire;
 
+pub use judge::digest_of_reviews;
+pub use queries::{ReviewRow, list_verdicts, present_verdicts, reviews_of};
+
 /// The routes.
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config

@@ -6,6 +6,7 @@ use diesel::sql_types::{
 };
 use diesel::{QueryResult, QueryableByName};
 use diesel_async::RunQueryDsl;
+use uuid::Uuid;
 
 use super::wire::QueueFilter;
 use crate::access::Permit;
@@ -237,4 +238,87 @@ pub async fn list_queue(
         })
     });
     opened.collect()
+}
+
+/// Every verdict on these visits, for the program's own verification.
+///
+/// # Errors
+/// What the database says.
+pub async fn reviews_of(tx: &mut Tx, state_id: UnitId, visits: &[Uuid]) -> QueryResult<Vec<ReviewRow>> {
+    statement("SELECT * FROM reviews WHERE state_id = $1 AND visit_id = ANY ($2)")
+        .bind::<Integer, _>(state_id)
+        .bind::<Array<SqlUuid>, _>(visits)
+        .load(tx)
+        .await
+}
+
+/// A verdict by its name.
+#[derive(Clone, Copy, Debug, QueryableByName)]
+pub struct VerdictName {
+    #[diesel(sql_type = SqlUuid)]
+    pub visit_id: Uuid,
+    #[diesel(sql_type = Integer)]
+    pub number: i32,
+}
+
+/// The verdicts given in a state, by name, after one.
+///
+/// # Errors
+/// What the database says.
+pub async fn list_verdicts(
+    tx: &mut Tx,
+    state_id: UnitId,
+    after: Option<(Uuid, i32)>,
+    limit: i64,
+) -> QueryResult<Vec<VerdictName>> {
+    let (id, number) = after.unwrap_or((Uuid::nil(), 0));
+    statement(
+        "SELECT visit_id, number FROM reviews WHERE state_id = $1 AND (visit_id, number) > ($2, $3)
+         ORDER BY visit_id, number LIMIT $4",
+    )
+    .bind::<Integer, _>(state_id)
+    .bind::<SqlUuid, _>(id)
+    .bind::<Integer, _>(number)
+    .bind::<BigInt, _>(limit)
+    .load(tx)
+    .await
+}
+
+/// What a visit shows, and the last verdict on it.
+#[derive(Clone, Debug, QueryableByName)]
+pub struct PresentRow {
+    #[diesel(sql_type = SqlUuid)]
+    pub id: Uuid,
+    #[diesel(sql_type = Text)]
+    pub review: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub verdict: Option<String>,
+    #[diesel(sql_type = Nullable<Integer>)]
+    pub visit_version: Option<i32>,
+}
+
+/// The visits of a state that were judged, or look as if they had been, after one.
+///
+/// # Errors
+/// What the database says.
+pub async fn present_verdicts(
+    tx: &mut Tx,
+    state_id: UnitId,
+    after: Option<Uuid>,
+    limit: i64,
+) -> QueryResult<Vec<PresentRow>> {
+    statement(
+        "SELECT v.id, v.review, r.verdict, r.visit_version
+         FROM visits v LEFT JOIN (
+             SELECT DISTINCT ON (visit_id) visit_id, verdict, visit_version FROM reviews WHERE state_id = $1
+             ORDER BY visit_id, number DESC) AS r ON r.visit_id = v.id
+         WHERE v.state_id = $2 AND v.id > $3 AND (v.review <> 'unreviewed' OR r.visit_id IS NOT NULL)
+         ORDER BY v.id LIMIT $4",
+    )
+    .bind::<Integer, _>(state_id)
+    .bind::<Integer, _>(state_id)
+    .bind::<SqlUuid, _>(after.unwrap_or(Uuid::nil()))
+    .bind::<BigInt, _>(limit)
+    .load(tx)
+    .await
 }

@@ -14,6 +14,8 @@ use crate::platform::db::Tx;
 use crate::platform::ids::UnitId;
 use crate::platform::statement::statement;
 
+pub mod rows;
+
 /// Entries that one page looks at, at most: a list of rare entries is then many short pages, never a long wait.
 pub const WINDOW: i64 = 10_000;
 /// How long before its number an entry may have been begun: longer than any transaction may take.
@@ -236,7 +238,7 @@ pub async fn waiting_versions(tx: &mut Tx, state_id: UnitId) -> QueryResult<Vec<
     statement(
         "SELECT state_id, 0::bigint AS number, unit_id, unit_ids, actor_id, device_id, action, subject, subject_ids,
                 subject_uuids, subject_versions, digest, at, leaf_hash, form
-         FROM journal_inbox WHERE state_id = $1 AND subject = 'visit'",
+         FROM journal_inbox WHERE state_id = $1 AND subject IN ('visit', 'review')",
     )
     .bind::<Integer, _>(state_id)
     .load(tx)

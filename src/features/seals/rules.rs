@@ -17,6 +17,8 @@ const PHRASES: &[(&str, &str)] = &[
     ("bulk_void.cancel", "stopped an order to void visits"),
     ("bulk_void.take_back", "took back an order to void visits"),
     ("visit.export", "exported visits"),
+    ("visit.export_end", "finished an export of visits"),
+    ("worker.read", "read the number of {}"),
     ("household.write", "wrote {}"),
     ("unit.create", "made {}"),
     ("unit.update", "changed {}"),

@@ -2,10 +2,14 @@
 //!
 //! Everything is computed anew in one snapshot: each entry's leaf from its fields, the tree from the leaves, each signed
 //! head from the tree, each commitment from the version that it is of. What is kept beside the journal (nodes of the tree,
-//! its frontier) is compared too. Every version of a visit must have been made by exactly one entry, and every unit's
-//! figures must be those of a recount.
+//! its frontier) is compared too. Every version of a visit must have been made by exactly one entry, every verdict given
+//! by one, and every unit's figures must be those of a recount. Units, placements, grants, campaigns, households and
+//! sign-offs are held against the versions that their writes made (`journal::rows`).
 //!
 //! With kept heads it can begin at them: the kept root vouches for all that lies before it.
+
+mod reviews;
+mod rows;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -82,6 +86,12 @@ pub struct Report {
     pub erased: i64,
     /// Versions written before there were commitments.
     pub unbound: i64,
+    /// Verdicts on visits that were held against their entries.
+    pub verdicts: i64,
+    /// Versions of other rows that were held against their entries.
+    pub rows: i64,
+    /// Rows that were there before their versions were kept, and not written since.
+    pub older_rows: i64,
 }
 
 /// How far it is, for a progress bar.
@@ -119,6 +129,8 @@ pub async fn verify(db: &Db, ask: &Ask, progress: impl Fn(Progress)) -> Result<R
                 });
             };
             let mut report = Report::default();
+            let codes = states.iter().map(|state| (state.state_id.0, state.code.clone()));
+            let codes: HashMap<i32, String> = codes.collect();
             for state in &states {
                 let mut walk = Walk::new(ask, db.keys(), state);
                 walk.run(tx, &step).await?;
@@ -127,6 +139,9 @@ pub async fn verify(db: &Db, ask: &Ask, progress: impl Fn(Progress)) -> Result<R
                     walk.check_totals(tx).await?;
                 }
                 walk.add_to(&mut report);
+            }
+            if !ask.since_kept && ask.state.is_none() {
+                rows::check_stored(tx, &codes, &mut report).await?;
             }
             Ok(report)
         })
@@ -149,6 +164,7 @@ struct Walk<'a> {
     node_failed: bool,
     /// Sum over the versions that entries made, against which the rows are held.
     made: NameSum,
+    said: reviews::Said,
     report: Report,
 }
 
@@ -171,6 +187,7 @@ impl<'a> Walk<'a> {
             root_failed: false,
             node_failed: false,
             made: NameSum::new(),
+            said: reviews::Said::default(),
             report: Report::default(),
         }
     }
@@ -270,6 +287,8 @@ impl<'a> Walk<'a> {
         }
         self.check_nodes(tx, &nodes).await?;
         self.check_content(tx, entries).await?;
+        self.check_reviews(tx, entries).await?;
+        self.check_rows(tx, entries).await?;
         Ok(true)
     }
 
@@ -422,7 +441,9 @@ impl<'a> Walk<'a> {
 
     /// Every version of a visit was made by one entry, and none without.
     async fn check_names(&mut self, tx: &mut Tx) -> Result<(), ApiError> {
-        for entry in queries::waiting_versions(tx, self.state.state_id).await? {
+        let waiting = queries::waiting_versions(tx, self.state.state_id).await?;
+        self.check_verdicts(tx, &waiting).await?;
+        for entry in waiting {
             for (id, version) in entry.made_versions() {
                 self.made.add(id, version);
             }
@@ -504,6 +525,8 @@ impl<'a> Walk<'a> {
         report.versions += own.versions;
         report.erased += own.erased;
         report.unbound += own.unbound;
+        report.verdicts += own.verdicts;
+        report.rows += own.rows;
     }
 }
 

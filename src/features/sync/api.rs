@@ -7,6 +7,8 @@ use super::wire::{SyncSent, SyncView};
 use crate::access::Caller;
 use crate::access::actions::SyncRead;
 use crate::access::policy::scope;
+use crate::features::seals::receipts_of;
+use crate::features::visits::{Visible, find_many_visible};
 use crate::platform::body::Json;
 use crate::platform::db::Db;
 use crate::platform::error::{ApiError, Problem};
@@ -45,6 +47,15 @@ pub async fn sync(caller: Caller, body: Json<SyncSent>, db: web::Data<Db>) -> Re
             round.fill(tx, db.keys(), &scope).await?;
             round.page.cursor = round.known.to_cursor(worker_id, at);
             round.page.server_time = at;
+            if !sent.receipts.is_empty() {
+                let own = Visible {
+                    roots: Vec::new(),
+                    own: Some(worker_id),
+                    today: caller.today(),
+                };
+                let visits = find_many_visible(tx, db.keys(), &sent.receipts, &own).await?;
+                round.page.receipts = receipts_of(tx, &visits.iter().collect::<Vec<_>>()).await?;
+            }
             Ok(round.page)
         })
         .await?;

@@ -14,6 +14,8 @@
 //! all pages in order holds what a fresh phone would get, and `hashes` tells it so; a cursor carries no authority, every
 //! page is cut to the caller's grants of today.
 //!
+//! A phone that names its visits is given their receipts with the page (`seals`).
+//!
 //! Who may do what: `sync.read`, which every role that records has; what is given is what these roles may read anyway.
 //! More than `rules::MAX_BOOTHS` booths are not for a phone: 422 `scope_too_wide`.
 

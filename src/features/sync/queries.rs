@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::rules::{MAX_UNITS, VISIT_DAYS};
 use crate::access::Scope;
 use crate::access::actions::SyncRead;
-use crate::features::visits::{FlagAnswer, SealedAnswers, flag_answers, open_answers};
+use crate::features::visits::{FlagAnswer, SealedAnswers, flag_answers, open_answers, visit_late};
 use crate::platform::data_keys::DataKeys;
 use crate::platform::db::Tx;
 use crate::platform::ids::{CampaignId, HouseholdId, UnitId, VisitId};
@@ -277,6 +277,8 @@ pub struct VisitRow {
     pub voided: bool,
     #[diesel(sql_type = Nullable<Text>)]
     pub void_reason: Option<String>,
+    #[diesel(sql_type = Bool)]
+    pub late: bool,
     #[diesel(sql_type = Integer)]
     pub version: i32,
 }
@@ -299,7 +301,9 @@ pub async fn visits(
         ", v.booth_id, v.campaign_id, v.household_id, v.visited_at, v.visited_on, v.outcome, v.flags, v.review,
                 (SELECT r.reason FROM reviews r WHERE r.state_id = v.state_id AND r.visit_id = v.id
                  ORDER BY r.number DESC LIMIT 1) AS review_reason,
-                v.voided_at IS NOT NULL AS voided, v.void_reason, v.version
+                v.voided_at IS NOT NULL AS voided, v.void_reason, v.version, ",
+        visit_late!(),
+        " AS late
          FROM unnest($2::date[], $3::uuid[]) WITH ORDINALITY AS d (day, after, n)
          JOIN visits v ON v.visited_on = d.day AND v.id > d.after AND v.worker_id = $4
          ORDER BY d.n, v.id LIMIT $5"

@@ -9,10 +9,14 @@ use crate::access::Role;
 use crate::access::policy::Grant;
 use crate::features::campaigns::{CampaignView, Issue, Question};
 use crate::features::households::blur;
+use crate::features::seals::ReceiptView;
 use crate::features::visits::{FlagAnswer, FlagView, flag_views};
 use crate::platform::ids::{CampaignId, GrantId, HouseholdId, UnitId, VisitId};
 use crate::platform::location::Location;
 use crate::platform::validate::{FieldErrors, Validate};
+
+/// Receipts in an answer at most.
+const MAX_RECEIPTS: usize = 100;
 
 /// What the phone has.
 #[derive(Clone, Debug, Default, Deserialize, utoipa::ToSchema)]
@@ -27,6 +31,9 @@ pub struct SyncSent {
     /// Items in a page: 1 to 2,000, 1,000 if not given.
     #[schema(example = 1000, minimum = 1, maximum = 2000)]
     pub limit: Option<usize>,
+    /// The worker's own visits for which the phone wants the journal's word, at most 100: those for which it has none yet.
+    #[schema(value_type = Vec<uuid::Uuid>, example = json!([]), max_items = 100)]
+    pub receipts: Vec<VisitId>,
 }
 
 /// A hash for each kind: 16 hexadecimal digits. What is left out is not compared.
@@ -81,6 +88,10 @@ impl SyncSent {
 impl Validate for SyncSent {
     fn validate(&self, errors: &mut FieldErrors) {
         errors.range("/limit", self.limit(), 1, MAX_LIMIT);
+        if self.receipts.len() > MAX_RECEIPTS {
+            let detail = format!("must name at most {MAX_RECEIPTS} visits");
+            errors.add("/receipts", "bad_length", detail);
+        }
         for (_, pointer, text) in self.held.by_kind() {
             if text.is_some_and(|text| Hash::parse(text).is_none()) {
                 errors.add(
@@ -117,6 +128,9 @@ pub struct SyncView {
     pub campaigns: Vec<SyncCampaign>,
     pub households: Vec<SyncHousehold>,
     pub visits: Vec<SyncVisit>,
+    /// The receipts that were asked for, of those of the worker's own visits that are stored; to be asked for again while
+    /// `head` is null.
+    pub receipts: Vec<ReceiptView>,
     /// What the phone's hashes must be now; null while there is more.
     pub hashes: Option<Held>,
 }
@@ -399,6 +413,9 @@ pub struct SyncVisit {
     #[schema(example = false)]
     pub voided: bool,
     pub void_reason: Option<String>,
+    /// It came when its week was signed; that stays so.
+    #[schema(example = false)]
+    pub late: bool,
     /// Higher than what the phone made: somebody else changed it.
     #[schema(example = 1)]
     pub version: i32,
@@ -421,6 +438,7 @@ impl SyncVisit {
             review_reason: row.review_reason,
             voided: row.voided,
             void_reason: row.void_reason,
+            late: row.late,
             version: row.version,
         }
     }

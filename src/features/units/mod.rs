@@ -22,6 +22,7 @@ mod wire;
 
 pub use api::read_units;
 pub use queries::lineages::{Hold, LINEAGE_LOCK, hold_lineages};
+pub use queries::states_of;
 pub use rules::{Level, Tree};
 pub use wire::{UnitImportView, UnitView};
 

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::QueryResult;
 use diesel::sql_types::{Array, BigInt, Date, Double, Integer, Nullable, Text, Timestamptz};
@@ -284,4 +286,24 @@ mod tests {
     fn wildcards_in_a_search_stand_for_themselves() {
         assert_eq!(contains_pattern(r"50%_\"), r"%50\%\_\\%");
     }
+}
+
+#[derive(diesel::QueryableByName)]
+struct StateOfRow {
+    #[diesel(sql_type = Integer)]
+    id: UnitId,
+    #[diesel(sql_type = Integer)]
+    state_id: UnitId,
+}
+
+/// The states of these units, for the journal: it tells of what the caller has been shown already.
+///
+/// # Errors
+/// What the database says.
+pub async fn states_of(tx: &mut Tx, units: &[UnitId]) -> QueryResult<BTreeMap<UnitId, UnitId>> {
+    let rows: Vec<StateOfRow> = statement("SELECT id, state_id FROM units WHERE id = ANY ($1)")
+        .bind::<Array<Integer>, _>(units)
+        .load(tx)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.state_id)).collect())
 }

@@ -9,7 +9,7 @@
 //! Who may do what: `visit.record` in the booth as it lay on the day of the visit, by a grant that held on that day or
 //! holds today; everyone sees his own; `visit.read` sees all under the unit; the author corrects his own where he still
 //! could record it, `visit.correct` anyone's; `visit.answer_own` answers the flags of one's own; `visit.void` voids;
-//! `visit.export` exports.
+//! `visit.export` exports, which is journalled before the first visit is given, and `journal.read` sees who exported what.
 //!
 //! The recorder (`recorder`) is the hot path: it writes the visits of all requests that wait at the same moment in one
 //! transaction.
@@ -38,7 +38,7 @@ pub use queries::changes::{find_many_visible, lock_visits, set_reviews};
 pub use queries::sealing::{VersionKey, reseal_notes, reseal_old_notes, seal_waiting};
 pub use queries::versions::{VersionRow, version_names, versions_of};
 pub use queries::{SealedRow, Visible, VisitKey, VisitRow, few_booths, open_note};
-pub(crate) use queries::{flag_answers, visit_columns};
+pub(crate) use queries::{flag_answers, visit_columns, visit_late};
 pub use recorder::Recorder;
 pub use retention::fade_next;
 pub use rules::Fading;
@@ -51,6 +51,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(api::record::record_visit)
         .service(api::record::record_batch)
         .service(api::export::export_visits)
+        .service(api::exports::list_exports)
         .service(api::read::list_visits)
         .service(api::read::get_visit)
         .service(api::read::list_versions)

@@ -3,6 +3,7 @@
 
 pub mod answers;
 pub mod changes;
+pub mod exports;
 mod trails;
 pub mod versions;
 
@@ -35,19 +36,29 @@ pub mod sealing;
 
 // `late` asks whether the week of its day was signed, when the visit came, for a mandal in which its booth lay on that
 // day. It is looked up by key, and only for rows that are read.
+/// Whether the visit `v` came when its week was signed.
+macro_rules! visit_late {
+    () => {
+        "EXISTS (
+             SELECT 1 FROM lineages vl JOIN sign_offs vs ON vs.mandal_id = ANY (vl.unit_ids)
+             WHERE vl.unit_id = v.booth_id AND vl.valid_from <= v.visited_on
+               AND (vl.valid_to IS NULL OR vl.valid_to > v.visited_on)
+               AND vs.week_start = v.visited_on - (extract(isodow FROM v.visited_on)::integer - 1)
+               AND vs.signed_at < v.received_at
+               AND (vs.reopened_at IS NULL OR vs.reopened_at > v.received_at))"
+    };
+}
+pub(crate) use visit_late;
+
 /// What every statement that reads visits as `v` selects for [`SealedRow`].
 macro_rules! visit_columns {
     () => {
         concat!(
             "v.*, NULL::text AS note, NULL::jsonb AS flag_answers, ",
             $crate::features::visits::flag_answers!(),
-            ", EXISTS (
-             SELECT 1 FROM lineages vl JOIN sign_offs vs ON vs.mandal_id = ANY (vl.unit_ids)
-             WHERE vl.unit_id = v.booth_id AND vl.valid_from <= v.visited_on
-               AND (vl.valid_to IS NULL OR vl.valid_to > v.visited_on)
-               AND vs.week_start = v.visited_on - (extract(isodow FROM v.visited_on)::integer - 1)
-               AND vs.signed_at < v.received_at
-               AND (vs.reopened_at IS NULL OR vs.reopened_at > v.received_at)) AS late"
+            ", ",
+            $crate::features::visits::visit_late!(),
+            " AS late"
         )
     };
 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use actix_web::{get, patch, post, web};
 
 use super::queries::notices::{Notice, end_codes, note};
@@ -5,18 +7,19 @@ use super::queries::{
     Wanted, all_grants, find_by_phone, find_worker, insert_worker, list_workers as load_workers, lock_worker,
     national_admins_without, update_worker as store_worker,
 };
-use super::rules::{apply, check_prefix, is_live};
+use super::rules::{apply, check_prefix, is_live, is_phone};
 use super::wire::{NewWorker, WorkerFilter, WorkerPatch, WorkerView};
 use crate::access::actions::{GrantWrite, WorkerRead, WorkerWrite};
 use crate::access::policy::{check_may_give, permit, permit_field, scope, scope_within};
 use crate::access::{Access, Caller, Permit, Role};
+use crate::features::units::states_of;
 use crate::journal::{Digest, Entry, Record};
 use crate::platform::body::{Json, Path, Query};
 use crate::platform::config::Config;
 use crate::platform::data_keys::DataKeys;
 use crate::platform::db::{Db, Tx};
 use crate::platform::error::{ApiError, Code, OnConstraint, Problem};
-use crate::platform::ids::{DeviceId, GrantId, WorkerId};
+use crate::platform::ids::{DeviceId, GrantId, UnitId, WorkerId};
 use crate::platform::page::{Page, Paging};
 use crate::platform::reply::{IfMatch, Reply};
 use crate::platform::validate::FieldErrors;
@@ -31,7 +34,7 @@ const LIST: &str = "workers";
     operation_id = "list_workers", tag = "workers", security(("bearer" = ["worker.read"])),
     params(WorkerFilter, Paging),
     responses(
-        (status = 200, description = "By id. Without `under` you are among them yourself.", body = Page<WorkerView>),
+        (status = 200, description = "By id. Without `under` you are among them yourself. That you read whole numbers is journalled.", body = Page<WorkerView>),
         (status = 403, description = "None of your grants reads workers.", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "`under` is no unit of yours.", body = Problem, content_type = "application/problem+json"),
     ),
@@ -56,13 +59,17 @@ pub async fn list_workers(
         name: filter.q,
         after: filter.paging.after(LIST)?,
     };
-    let rows = db
-        .read(async |tx| {
+    let (actor, keys) = (*caller.actor(), db.keys().clone());
+    let page = db
+        .write(&actor, async move |tx| {
             let scope = scope_within::<WorkerRead>(tx, &caller, under).await?;
-            Ok(load_workers(tx, db.keys(), &caller, &scope, &wanted, limit).await?)
+            let rows = load_workers(tx, &keys, &caller, &scope, &wanted, limit).await?;
+            let page = Page::new(LIST, rows, limit, |row| row.id, WorkerView::from);
+            let record = read_record(tx, &caller, &page.items).await?;
+            Ok((page, record))
         })
         .await?;
-    Reply::ok(&Page::new(LIST, rows, limit, |row| row.id, WorkerView::from))
+    Reply::ok(&page)
 }
 
 /// Put a worker on the roster
@@ -105,17 +112,49 @@ pub async fn create_worker(
     operation_id = "get_worker", tag = "workers", security(("bearer" = ["worker.read"])),
     params(("id" = i32, Path, example = 12)),
     responses(
-        (status = 200, description = "The worker; everybody may read himself. `ETag` is the version.", body = WorkerView),
+        (status = 200, description = "The worker; everybody may read himself. `ETag` is the version. That you read another's whole number is journalled.", body = WorkerView),
         (status = 304, description = "Unchanged since the version in If-None-Match."),
         (status = 404, description = "No such worker, or outside your grants.", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 #[get("/v1/workers/{id}")]
 pub async fn get_worker(caller: Caller, id: Path<WorkerId>, db: web::Data<Db>) -> Result<Reply, ApiError> {
+    let (id, actor, keys) = (*id, *caller.actor(), db.keys().clone());
     let view = db
-        .read(async |tx| find_visible(tx, db.keys(), &caller, *id).await)
+        .write(&actor, async move |tx| {
+            let view = find_visible(tx, &keys, &caller, id).await?;
+            let record = read_record(tx, &caller, std::slice::from_ref(&view)).await?;
+            Ok((view, record))
+        })
         .await?;
     Ok(Reply::ok(&view)?.with_version(view.version))
+}
+
+/// That other people's whole numbers were read: an entry a state, at their home units.
+async fn read_record(tx: &mut Tx, caller: &Caller, shown: &[WorkerView]) -> Result<Record, ApiError> {
+    let others = shown.iter().filter(|view| view.id != caller.worker_id());
+    let whole: Vec<&WorkerView> = others.filter(|view| is_phone(&view.phone)).collect();
+    if whole.is_empty() {
+        return Ok(Record::nothing());
+    }
+    let homes: Vec<UnitId> = whole.iter().map(|view| view.unit_id).collect();
+    let state_of = states_of(tx, &homes).await?;
+    let mut states: BTreeMap<UnitId, Vec<&WorkerView>> = BTreeMap::new();
+    for view in whole {
+        if let Some(state_id) = state_of.get(&view.unit_id) {
+            states.entry(*state_id).or_default().push(view);
+        }
+    }
+    let entries = states.into_iter().map(|(state_id, views)| {
+        let ids: Vec<i32> = views.iter().map(|view| view.id.0).collect();
+        Entry::new(state_id, state_id, "worker.read", "worker", Digest::of(&ids))
+            .at_units(views.iter().map(|view| view.unit_id))
+            .of_ids(ids)
+    });
+    Ok(Record {
+        entries: entries.collect(),
+        tallies: Vec::new(),
+    })
 }
 
 /// Change a worker

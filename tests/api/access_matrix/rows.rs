@@ -373,6 +373,7 @@ impl Scene {
             "get_receipt" => (Kind::At, ask("GET", format!("/v1/visits/{visit}/receipt"))),
             "list_visits" => (Kind::List, ask("GET", "/v1/visits?limit=500".into())),
             "export_visits" => (Kind::List, ask("GET", "/v1/visits/export?format=ndjson".into())),
+            "list_visit_exports" => (Kind::List, ask("GET", "/v1/visit-exports?limit=500".into())),
             "get_visit" => (Kind::At, ask("GET", format!("/v1/visits/{visit}"))),
             "answer_visit_flag" => {
                 let body = json!({"text": "It was so"});

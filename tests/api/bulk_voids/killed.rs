@@ -14,9 +14,13 @@ use crate::visits::visit;
 /// Asks until an order has come so far.
 async fn until(client: &Client, order: &Value, is: impl Fn(&Value) -> bool) -> Value {
     loop {
-        let now = client.get(&path_of(order)).await.expect(200).json;
-        if is(&now) {
-            return now;
+        let answer = client.get(&path_of(order)).await;
+        // A busy machine may have no connection free for who asks so often.
+        if answer.status != 503 {
+            let now = answer.expect(200).json;
+            if is(&now) {
+                return now;
+            }
         }
         tokio::task::yield_now().await;
     }

@@ -11,8 +11,8 @@ pub struct Scene {
     pub app: TestApp,
     pub world: World,
     pub admin: Client,
-    worker_id: i32,
-    grant_id: i32,
+    pub worker_id: i32,
+    pub grant_id: i32,
     /// Of service 1.
     secret_id: String,
     /// Of party 1.
@@ -36,6 +36,14 @@ impl Ask {
             Value::String(text) => text.clone().into_bytes(),
             other => other.to_string().into_bytes(),
         }
+    }
+
+    pub async fn send(&self, method: &str) -> Answer {
+        let body = self
+            .body
+            .as_ref()
+            .map(|(kind, body)| (kind.as_str(), Self::bytes(body)));
+        self.client.send(method, &self.path, body).await
     }
 }
 
@@ -178,12 +186,7 @@ impl Scene {
     }
 
     pub async fn send(&self, document: &Value, operation: &Operation) -> Answer {
-        let ask = self.ask(document, operation).await;
-        let body = ask
-            .body
-            .as_ref()
-            .map(|(kind, body)| (kind.as_str(), Ask::bytes(body)));
-        ask.client.send(&operation.method, &ask.path, body).await
+        self.ask(document, operation).await.send(&operation.method).await
     }
 
     /// What the examples of an operation ask for, with the ids of what was made.

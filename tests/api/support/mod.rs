@@ -29,7 +29,7 @@ pub fn data_keys() -> DataKeys {
 
 pub use client::{Answer, Client};
 pub use database::TestDatabase;
-pub use phone::{KINDS, Phone, count};
+pub use phone::{Fault, KINDS, Phone, count};
 pub use world::{Actor, World, phone_of};
 
 /// The instant at which every test begins, unless it moves its clock: 2026-11-23, 12:00 in India.

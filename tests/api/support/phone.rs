@@ -10,6 +10,28 @@ use super::Client;
 /// The kinds, in the order in which they are applied.
 pub const KINDS: [&str; 5] = ["grants", "units", "campaigns", "households", "visits"];
 
+/// What a phone does not do as it is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It keeps the households of booths that are its no more.
+    KeepsLostBooths,
+    /// It does not forget what is gone.
+    KeepsWhatIsGone,
+    /// It keeps an item as it first came.
+    TakesNoChanges,
+    /// It loses the last item of a page.
+    LosesAnItem,
+}
+
+impl Fault {
+    pub const ALL: [Self; 4] = [
+        Self::KeepsLostBooths,
+        Self::KeepsWhatIsGone,
+        Self::TakesNoChanges,
+        Self::LosesAnItem,
+    ];
+}
+
 /// What came by sync. What waits to be sent is another store.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Phone {
@@ -19,6 +41,8 @@ pub struct Phone {
     pub booths: BTreeSet<i64>,
     /// Whether the last answer that was applied had nothing after it.
     pub complete: bool,
+    /// Which fault it is made with, for tests of the tests.
+    pub fault: Option<Fault>,
 }
 
 fn id_of(item: &Value) -> String {
@@ -63,7 +87,10 @@ impl Phone {
     /// Takes a page in.
     pub fn apply(&mut self, page: &Value) {
         if page["fresh"] == true {
-            *self = Self::default();
+            *self = Self {
+                fault: self.fault,
+                ..Self::default()
+            };
         }
         for kind in list(&page["reset"]) {
             self.items.remove(kind.as_str().unwrap());
@@ -73,10 +100,15 @@ impl Phone {
         }
         for booth in list(&page["booths"]["lost"]) {
             self.booths.remove(&booth.as_i64().unwrap());
-            self.forget("households", "booth_id", booth);
+            if self.fault != Some(Fault::KeepsLostBooths) {
+                self.forget("households", "booth_id", booth);
+            }
         }
         for kind in ["grants", "units", "campaigns"] {
             for id in list(&page["gone"][kind]) {
+                if self.fault == Some(Fault::KeepsWhatIsGone) {
+                    continue;
+                }
                 let gone = self.items.entry(kind).or_default().remove(&id.to_string());
                 assert!(gone.is_some(), "{kind} {id} is gone, but was never there");
             }
@@ -85,14 +117,22 @@ impl Phone {
             self.forget("households", "booth_id", booth);
         }
         for day in list(&page["replaced"]["days"]) {
-            self.forget("visits", "visited_on", day);
+            if self.fault != Some(Fault::TakesNoChanges) {
+                self.forget("visits", "visited_on", day);
+            }
         }
         for kind in KINDS {
-            for item in list(&page[kind]) {
-                self.items
-                    .entry(kind)
-                    .or_default()
-                    .insert(id_of(item), item.clone());
+            let items = list(&page[kind]);
+            for (n, item) in items.iter().enumerate() {
+                let held = self.items.entry(kind).or_default();
+                let left_out = match self.fault {
+                    Some(Fault::LosesAnItem) => n + 1 == items.len(),
+                    Some(Fault::TakesNoChanges) => held.contains_key(&id_of(item)),
+                    _ => false,
+                };
+                if !left_out {
+                    held.insert(id_of(item), item.clone());
+                }
             }
         }
         self.cursor = Some(page["cursor"].as_str().unwrap().to_owned());

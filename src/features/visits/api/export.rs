@@ -5,15 +5,19 @@ use actix_web::web::Bytes;
 use actix_web::{HttpResponse, get, web};
 use chrono::{DateTime, Utc};
 use futures_util::stream;
+use serde_json::{Value, json};
 
 use super::check_units;
 use crate::access::Caller;
 use crate::access::actions::VisitExport;
 use crate::access::policy::scope;
 use crate::features::visits::csv::{csv_header, csv_line};
+use crate::features::visits::queries::exports::{ExportRow, begin_export, end_export};
 use crate::features::visits::queries::{Visible, VisitCursor, list_visits};
 use crate::features::visits::wire::{VisitFilter, VisitView};
+use crate::journal::{Actor, Digest, Entry};
 use crate::platform::body::Query;
+use crate::platform::clock::Clock;
 use crate::platform::db::Db;
 use crate::platform::error::{ApiError, Code, Problem};
 use crate::platform::validate::{FieldErrors, Validate};
@@ -29,6 +33,7 @@ enum Format {
 
 struct Export {
     db: Db,
+    clock: Clock,
     visible: Visible,
     filter: VisitFilter,
     /// In which flags are explained.
@@ -36,13 +41,17 @@ struct Export {
     format: Format,
     started: DateTime<Utc>,
     after: Option<VisitCursor>,
+    /// Visits given so far.
+    given: usize,
     ended: bool,
+    begun: ExportRow,
+    actor: Actor,
 }
 
 /// Export visits
 ///
 /// All visits received until now that the filters let through, newest day first. If the stream breaks off before its end,
-/// it is incomplete: ask again.
+/// it is incomplete: ask again. That you exported, with which filters and how many visits, is journalled.
 #[utoipa::path(
     operation_id = "export_visits", tag = "visits", security(("bearer" = ["visit.export"])),
     params(VisitFilter),
@@ -58,14 +67,27 @@ pub async fn export_visits(
     caller: Caller,
     filter: Query<VisitFilter>,
     db: web::Data<Db>,
+    clock: web::Data<Clock>,
 ) -> Result<HttpResponse, ApiError> {
     let filter = filter.0;
     let format = check(&filter)?;
     let scope = scope::<VisitExport>(&caller)?;
-    db.read(async |tx| check_units(tx, &caller, [filter.under, filter.booth_id]).await)
+    let (roots, asked, asker) = (scope.roots().to_vec(), filter.clone(), caller.clone());
+    let begun = db
+        .write(caller.actor(), async move |tx| {
+            check_units(tx, &asker, [asked.under, asked.booth_id]).await?;
+            let units = match asked.booth_id.or(asked.under) {
+                Some(unit_id) => vec![unit_id],
+                None => roots.clone(),
+            };
+            let export = begin_export(tx, asker.actor(), units, told(&asked)).await?;
+            let record = record(&export, "visit.export").into();
+            Ok((export, record))
+        })
         .await?;
     let mut export = Export {
         db: db.for_caller(),
+        clock: clock.as_ref().clone(),
         visible: Visible {
             roots: scope.roots().to_vec(),
             own: None,
@@ -76,7 +98,10 @@ pub async fn export_visits(
         started: caller.actor().at,
         language: caller.language().to_owned(),
         after: None,
+        given: 0,
         ended: false,
+        begun,
+        actor: *caller.actor(),
     };
     // The first page is read before the answer begins, so that what fails early is a proper problem.
     let first = export.page().await?;
@@ -87,6 +112,7 @@ pub async fn export_visits(
     let beginning = Bytes::from([head.into_bytes(), first].concat());
     let rest = stream::try_unfold(export, async |mut export: Export| {
         if export.ended {
+            export.end().await.inspect_err(ApiError::log)?;
             return Ok::<_, ApiError>(None);
         }
         let page = export.page().await.inspect_err(ApiError::log)?;
@@ -104,6 +130,26 @@ pub async fn export_visits(
             format!("attachment; filename=\"{name}\""),
         ))
         .streaming(body))
+}
+
+/// What was asked for, as it is kept: none of it is anybody's data.
+fn told(filter: &VisitFilter) -> Value {
+    let mut told = json!({
+        "under": filter.under, "booth_id": filter.booth_id, "campaign_id": filter.campaign_id,
+        "worker_id": filter.worker_id, "from": filter.from, "to": filter.to, "outcome": filter.outcome,
+        "review": filter.review, "flag": filter.flag, "format": filter.format.as_deref().unwrap_or("csv"),
+    });
+    if let Value::Object(fields) = &mut told {
+        fields.retain(|_, value| !value.is_null());
+    }
+    told
+}
+
+fn record(export: &ExportRow, action: &'static str) -> Entry {
+    let digest = Digest::of(&(export.id, &export.unit_ids, &export.filter, export.visits));
+    Entry::new(export.state_id, export.state_id, action, "visit_export", digest)
+        .at_units(export.unit_ids.iter().copied())
+        .of_ids([export.id.0])
 }
 
 fn check(filter: &VisitFilter) -> Result<Format, ApiError> {
@@ -134,6 +180,20 @@ fn check(filter: &VisitFilter) -> Result<Format, ApiError> {
 }
 
 impl Export {
+    /// Notes that everything was given, and how much that was.
+    async fn end(&self) -> Result<(), ApiError> {
+        let (id, given) = (self.begun.id, self.given);
+        let at = self.clock.now();
+        let actor = Actor { at, ..self.actor };
+        self.db
+            .write(&actor, async move |tx| {
+                let export = end_export(tx, id, i64::try_from(given).unwrap_or(i64::MAX), at).await?;
+                let record = record(&export, "visit.export_end").into();
+                Ok(((), record))
+            })
+            .await
+    }
+
     async fn page(&mut self) -> Result<Vec<u8>, ApiError> {
         let (visible, filter) = (&self.visible, &self.filter);
         let (keys, started, after) = (self.db.keys(), self.started, self.after);
@@ -143,6 +203,7 @@ impl Export {
                 Ok(list_visits(tx, keys, visible, filter, Some(started), after, PAGE).await?)
             })
             .await?;
+        self.given = self.given.saturating_add(rows.len());
         self.ended = i64::try_from(rows.len()).is_ok_and(|n| n < PAGE);
         self.after = rows.last().map(|row| (row.visited_on, row.id)).or(self.after);
         let mut out = Vec::new();

@@ -1,6 +1,7 @@
 pub mod answer;
 pub mod change;
 pub mod export;
+pub mod exports;
 pub mod read;
 pub mod record;
 
