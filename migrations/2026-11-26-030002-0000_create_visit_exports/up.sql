@@ -20,3 +20,20 @@ COMMENT ON COLUMN visit_exports.exported_by IS 'Who.';
 COMMENT ON COLUMN visit_exports.started_at IS 'When it began; it holds what was received until then.';
 COMMENT ON COLUMN visit_exports.ended_at IS 'When the last visit was given; null: it broke off.';
 COMMENT ON COLUMN visit_exports.visits IS 'How many visits it gave; null: it broke off.';
+
+-- The second wall: seen where one of their units is in scope, and by who made them.
+ALTER TABLE visit_exports ENABLE ROW LEVEL SECURITY;
+ALTER TABLE visit_exports FORCE ROW LEVEL SECURITY;
+CREATE POLICY visit_exports_seen ON visit_exports FOR SELECT USING (
+    (SELECT wall_reads('visits'))
+    OR state_id = ANY ((SELECT wall_states())::integer[])
+    OR exported_by = (SELECT wall_worker())
+    OR EXISTS (SELECT 1 FROM lineages l WHERE l.unit_id = ANY (visit_exports.unit_ids) AND l.unit_ids && (SELECT wall_roots())
+        AND l.valid_from <= (SELECT wall_today()) AND (l.valid_to IS NULL OR l.valid_to > (SELECT wall_today()))));
+CREATE POLICY visit_exports_made ON visit_exports FOR INSERT WITH CHECK (
+    (SELECT wall_writes('visits'))
+    OR exported_by = (SELECT wall_worker()));
+CREATE POLICY visit_exports_changed ON visit_exports FOR UPDATE USING (true) WITH CHECK (
+    (SELECT wall_writes('visits'))
+    OR exported_by = (SELECT wall_worker()));
+CREATE POLICY visit_exports_removed ON visit_exports FOR DELETE USING ((SELECT wall_writes('visits')));

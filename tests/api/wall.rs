@@ -36,6 +36,8 @@ const OPEN: &[(&str, &str)] = &[
     ("party_names", "published"),
     ("placements", "units"),
     ("retention_progress", "how far the letting go has come"),
+    ("row_versions", "hashes of what stands open, and of households"),
+    ("row_writes", "which entry tells of which hashes"),
     ("service_secrets", "hashes of programs' secrets, of no person"),
     ("services", "programs and the posts that answer for them"),
     ("sign_in_days", "a count a day"),
