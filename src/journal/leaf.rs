@@ -195,7 +195,8 @@ mod tests {
             at: DateTime::UNIX_EPOCH,
         };
         assert_eq!(leaf(0).hash(), None);
-        assert_eq!(leaf(3).hash(), None);
+        assert_eq!(leaf(4).hash(), None);
         assert_ne!(leaf(1).hash(), leaf(2).hash());
+        assert_ne!(leaf(2).hash(), leaf(3).hash());
     }
 }
