@@ -48,7 +48,6 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     visits::routes(config);
     reviews::routes(config);
     bulk_voids::routes(config);
-    audit_indicators::routes(config);
     totals::routes(config);
     cadre::routes(config);
     seals::routes(config);
@@ -57,6 +56,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     seals::routes(config);
     draws::routes(config);
     privacy::routes(config);
+    audit_indicators::routes(config);
     webhooks::routes(config);
     privacy::routes(config);
 }

@@ -240,3 +240,50 @@ async fn more_than_two_thousand_booths_are_too_many_at_once() {
         .unwrap();
     client.get(&s.path("S1", "booth", "")).await.expect(200);
 }
+
+#[actix_web::test]
+async fn what_back_checks_refuted_is_the_mismatch_rate_of_who_made_the_visits() {
+    let s = Scene::build().await;
+    fill(&s).await;
+    // A draw of 30 visits of worker 1 in S1-B2: 22 confirmed, 3 refuted, 3 that nobody could tell, 2 that came too late.
+    let sql = format!(
+        "INSERT INTO draws (id, state_id, unit_id, campaign_id, from_on, to_on, outcomes, strata, planned_size, planned_decision,
+             size, decision_number, unconfirmed, compare, frame_size, frame_digest, requested_by, requested_at, entry_number,
+             head_size, seed, drawn_at)
+         VALUES (1, {state}, {mandal}, {campaign}, '2026-11-02', '2026-11-20', '{{}}', 'none', 30, 4, 30, 4, 'left_out', '{{}}', 30,
+             sha256(''), {verifier}, now(), 1, 1, sha256(''), now());
+         INSERT INTO draw_frames (draw_id, place, visit_id, version, booth_id, worker_id, visited_on)
+         SELECT 1, n, gen_random_uuid(), 1, {booth}, 1, '2026-11-10' FROM generate_series(1, 30) n;
+         INSERT INTO draw_items (draw_id, number, place, unit_ids)
+         SELECT 1, n, n, ARRAY[{state}, {mandal}, {booth}] FROM generate_series(1, 30) n;
+         INSERT INTO back_checks (state_id, id, draw_id, number, booth_id, verifier_id, checked_at, received_at, outcome, observed,
+             finding, evidence, late, sent_digest, salts)
+         SELECT {state}, gen_random_uuid(), 1, n, {booth}, {verifier}, now(), now(), 'found', '{{}}',
+             CASE WHEN n <= 22 THEN 'match' WHEN n BETWEEN 26 AND 28 THEN 'unconfirmed' ELSE 'mismatch' END, '[]', n > 28,
+             sha256(''), '' FROM generate_series(1, 30) n",
+        state = s.world.unit("S1"),
+        mandal = s.world.unit("S1-M1"),
+        booth = s.world.unit("S1-B2"),
+        campaign = s.campaign,
+        verifier = s.coordinator.worker_id,
+    );
+    s.world.db.batch_execute(&sql).await.unwrap();
+    let rate = async |by: &str, id: i32| {
+        let items = s.list("S1-M1", by, 50).await;
+        let item = items.iter().find(|item| item[format!("{by}_id")] == id);
+        item.unwrap()["indicators"]["mismatch_rate"].clone()
+    };
+    for (by, id) in [("worker", 1), ("booth", s.world.unit("S1-B2"))] {
+        let found = rate(by, id).await;
+        assert_eq!(
+            (&found["value"], &found["sample"]),
+            (&json!(0.12), &json!(25)),
+            "{by}"
+        );
+    }
+    assert_eq!(rate("worker", 2).await["sample"], 0);
+    // A draw that reaches beyond the period is not of it.
+    let sql = "UPDATE draws SET from_on = '2026-10-31'";
+    s.world.db.batch_execute(sql).await.unwrap();
+    assert_eq!(rate("worker", 1).await["sample"], 0);
+}

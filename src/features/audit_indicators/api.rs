@@ -1,6 +1,6 @@
 use actix_web::{get, web};
 
-use super::queries::{Ask, BackChecks, counts, places};
+use super::queries::{Ask, back_checks, counts, places};
 use super::rules::{MAX_BOOTHS, Place, Subject, subjects};
 use super::wire::{By, IndicatorsQuery, PeerView};
 use crate::access::Caller;
@@ -127,5 +127,6 @@ async fn read(
         hours: usual.map_or((0, 24), |hours| (hours.from, hours.to)),
     };
     let rows = counts(tx, &places, &ask).await?;
-    Ok(subjects(rows, &BackChecks::default()))
+    let checks = back_checks(tx, &permit, &places, &ask).await?;
+    Ok(subjects(rows, &checks))
 }

@@ -10,6 +10,7 @@ use diesel_async::RunQueryDsl;
 use super::wire::By;
 use crate::access::Permit;
 use crate::access::actions::AuditIndicatorRead;
+use crate::features::draws::{Span, checks_of};
 use crate::platform::db::Tx;
 use crate::platform::ids::{CampaignId, UnitId};
 use crate::platform::statement::statement;
@@ -91,7 +92,7 @@ pub struct Checked {
     pub mismatched: i64,
 }
 
-/// By mandal and worker or booth. Empty as long as nothing records back-checks.
+/// By mandal and worker or booth.
 pub type BackChecks = BTreeMap<(UnitId, i32), Checked>;
 
 /// Which visits.
@@ -152,4 +153,36 @@ pub async fn counts(tx: &mut Tx, places: &[PlaceRow], ask: &Ask) -> QueryResult<
         .bind::<Array<Integer>, _>(places.iter().map(|place| place.mandal_id).collect::<Vec<_>>())
         .load(tx)
         .await
+}
+
+/// What back-checks found of visits at these places, which the permit gave, in draws whose days lie in the period.
+pub async fn back_checks(
+    tx: &mut Tx,
+    permit: &Permit<AuditIndicatorRead>,
+    places: &[PlaceRow],
+    ask: &Ask,
+) -> QueryResult<BackChecks> {
+    let span = Span {
+        campaign_id: Some(ask.campaign_id),
+        from: Some(ask.from),
+        to: Some(ask.to),
+    };
+    let mandals: BTreeMap<UnitId, UnitId> = places
+        .iter()
+        .map(|place| (place.booth_id, place.mandal_id))
+        .collect();
+    let mut found = BackChecks::new();
+    for checks in checks_of(tx, permit, span).await? {
+        let subject = match ask.by {
+            By::Worker => checks.worker_id.0,
+            By::Booth => checks.booth_id.0,
+        };
+        // A booth that has been moved away since is no place of the unit's any more.
+        if let Some(mandal) = mandals.get(&checks.booth_id) {
+            let sum = found.entry((*mandal, subject)).or_default();
+            sum.compared = sum.compared.saturating_add(checks.checked);
+            sum.mismatched = sum.mismatched.saturating_add(checks.mismatched);
+        }
+    }
+    Ok(found)
 }

@@ -23,7 +23,7 @@ mod rules;
 mod wire;
 
 pub use fading::fade_next;
-pub use queries::{Checks, Span, checks_by_booth, checks_by_worker};
+pub use queries::{Checks, Span, checks_of};
 pub use rules::plan::{Basis, Plan, Risks};
 pub use rules::rate::Rate;
 

@@ -7,7 +7,7 @@ mod draws;
 mod items;
 
 pub use audited::{
-    AuditedRow, Checks, GroupRow, Span, audited, checks_by_booth, checks_by_worker, children, unit_of,
+    AuditedRow, Checks, GroupRow, Span, audited, checks_of, children, unit_of,
 };
 pub use back_checks::{
     BackCheckRow, TaskRow, fade, fading, find_back_check, find_of_item, insert_back_check, list_back_checks,

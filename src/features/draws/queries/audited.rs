@@ -8,7 +8,7 @@ use diesel_async::RunQueryDsl;
 use crate::access::Permit;
 use crate::features::draws::rules::rate::Group;
 use crate::platform::db::Tx;
-use crate::platform::ids::{CampaignId, UnitId};
+use crate::platform::ids::{CampaignId, UnitId, WorkerId};
 use crate::platform::statement::statement;
 
 /// Which visits, and which draws: those whose days all lie in the span.
@@ -77,12 +77,13 @@ struct ReportedRow {
     visits: i64,
 }
 
-/// How much of somebody's work, or of a booth's, was confirmed or refuted.
+/// How much of somebody's work in a booth was confirmed or refuted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, QueryableByName)]
 pub struct Checks {
-    /// The worker or the booth.
     #[diesel(sql_type = Integer)]
-    pub id: i32,
+    pub worker_id: WorkerId,
+    #[diesel(sql_type = Integer)]
+    pub booth_id: UnitId,
     #[diesel(sql_type = BigInt)]
     pub checked: i64,
     #[diesel(sql_type = BigInt)]
@@ -197,41 +198,20 @@ pub async fn audited(tx: &mut Tx, units: Vec<UnitRow>, span: Span) -> QueryResul
     Ok(rows.collect())
 }
 
-/// How much of each worker's visits under the permit's unit was confirmed or refuted, by draws whose days lie in the
-/// span; workers of whom nothing was are left out.
+/// How much of each worker's visits in each booth under the permit's unit was confirmed or refuted, by draws whose days
+/// lie in the span; who or where nothing was is left out.
 ///
 /// # Errors
 /// What the database says.
-pub async fn checks_by_worker<A>(tx: &mut Tx, permit: &Permit<A>, span: Span) -> QueryResult<Vec<Checks>> {
+pub async fn checks_of<A>(tx: &mut Tx, permit: &Permit<A>, span: Span) -> QueryResult<Vec<Checks>> {
     statement(
-        "SELECT m.worker_id AS id, count(*) AS checked, count(*) FILTER (WHERE c.finding = 'mismatch') AS mismatched
+        "SELECT m.worker_id, m.booth_id, count(*) AS checked, count(*) FILTER (WHERE c.finding = 'mismatch') AS mismatched
          FROM draw_items i JOIN draws d ON d.id = i.draw_id
          JOIN draw_frames m ON m.draw_id = i.draw_id AND m.place = i.place
          JOIN back_checks c ON c.draw_id = i.draw_id AND c.number = i.number AND NOT c.late AND c.finding <> 'unconfirmed'
          WHERE i.unit_ids @> ARRAY[$1::int] AND d.campaign_id = coalesce($2::int, d.campaign_id)
            AND d.from_on >= coalesce($3::date, d.from_on) AND d.to_on <= coalesce($4::date, d.to_on)
-         GROUP BY m.worker_id ORDER BY m.worker_id",
-    )
-    .bind::<Integer, _>(permit.unit_id())
-    .bind::<Nullable<Integer>, _>(span.campaign_id)
-    .bind::<Nullable<Date>, _>(span.from)
-    .bind::<Nullable<Date>, _>(span.to)
-    .load(tx)
-    .await
-}
-
-/// The same of each booth.
-///
-/// # Errors
-/// What the database says.
-pub async fn checks_by_booth<A>(tx: &mut Tx, permit: &Permit<A>, span: Span) -> QueryResult<Vec<Checks>> {
-    statement(
-        "SELECT c.booth_id AS id, count(*) AS checked, count(*) FILTER (WHERE c.finding = 'mismatch') AS mismatched
-         FROM draw_items i JOIN draws d ON d.id = i.draw_id
-         JOIN back_checks c ON c.draw_id = i.draw_id AND c.number = i.number AND NOT c.late AND c.finding <> 'unconfirmed'
-         WHERE i.unit_ids @> ARRAY[$1::int] AND d.campaign_id = coalesce($2::int, d.campaign_id)
-           AND d.from_on >= coalesce($3::date, d.from_on) AND d.to_on <= coalesce($4::date, d.to_on)
-         GROUP BY c.booth_id ORDER BY c.booth_id",
+         GROUP BY m.worker_id, m.booth_id",
     )
     .bind::<Integer, _>(permit.unit_id())
     .bind::<Nullable<Integer>, _>(span.campaign_id)
