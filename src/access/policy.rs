@@ -1,5 +1,6 @@
 //! The answers to "may this person?": the only room that makes a [`Permit`] or a [`Scope`].
 
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -13,7 +14,7 @@ use super::roles::Role;
 use crate::journal::Actor;
 use crate::platform::db::Tx;
 use crate::platform::error::{ApiError, Code};
-use crate::platform::ids::{GrantId, UnitId};
+use crate::platform::ids::{GrantId, UnitId, WorkerId};
 use crate::platform::location::Location;
 use crate::platform::statement::statement;
 
@@ -409,11 +410,19 @@ struct DatedRow {
     lat: Option<f64>,
     #[diesel(sql_type = Nullable<Double>)]
     lon: Option<f64>,
+    /// Whether a grant that was never ended held on the day.
     #[diesel(sql_type = Bool)]
-    held_on_day: bool,
+    held: bool,
+    /// When the last of those that held on the day was ended.
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    held_until: Option<DateTime<Utc>>,
     #[diesel(sql_type = Bool)]
     holds_today: bool,
 }
+
+/// What tells questions apart whose answers differ: a phone asks the same for all visits of a day in a booth, whatever
+/// their times.
+type Question = (Option<WorkerId>, UnitId, NaiveDate, bool);
 
 /// Asks for many at once, in one statement: for the recorder, which serves many callers together, and for uploads by
 /// workers who have moved since. Read in the write's own transaction, for which the second wall then lets the booths
@@ -427,70 +436,88 @@ pub async fn permits_on_days<A: Action>(
     asks: &[Ask],
     today: NaiveDate,
 ) -> QueryResult<Vec<Option<DatedPermit<A>>>> {
-    let rows: Vec<DatedRow> = statement(
+    let question = |ask: &Ask| -> Question { (ask.actor.worker_id, ask.booth_id, ask.day, ask.strong) };
+    // Of the same question the earliest time gets leave if any of them does.
+    let mut questions: BTreeMap<Question, DateTime<Utc>> = BTreeMap::new();
+    for ask in asks {
+        let first = questions.entry(question(ask)).or_insert(ask.at);
+        *first = ask.at.min(*first);
+    }
+    let asked: Vec<Question> = questions.keys().copied().collect();
+    let mut found: BTreeMap<Question, DatedRow> = BTreeMap::new();
+    for row in dated_rows(tx, &questions, today, A::ACTION).await? {
+        let at = usize::try_from(row.n).ok().and_then(|n| n.checked_sub(1));
+        if let Some(question) = at.and_then(|at| asked.get(at)) {
+            found.insert(*question, row);
+        }
+    }
+    let permits = asks.iter().map(|ask| {
+        let row = found.get(&question(ask))?;
+        let held_on_day = row.held || row.held_until.is_some_and(|until| until > ask.at);
+        (held_on_day || row.holds_today).then(|| DatedPermit {
+            permit: Permit {
+                actor: ask.actor,
+                place: Place {
+                    unit_id: ask.booth_id,
+                    state_id: row.state_id,
+                    level: row.level.clone(),
+                    lineage: row.unit_ids.clone(),
+                },
+                action: PhantomData,
+            },
+            held_on_day,
+            location: Location::from_columns(row.lat, row.lon),
+        })
+    });
+    Ok(permits.collect())
+}
+
+/// A row for each question whose booth exists, by the place of the question from 1; opens the booths for which leave is
+/// given at the question's time.
+async fn dated_rows(
+    tx: &mut Tx,
+    questions: &BTreeMap<Question, DateTime<Utc>>,
+    today: NaiveDate,
+    action: ActionName,
+) -> QueryResult<Vec<DatedRow>> {
+    statement(
         "WITH answer AS MATERIALIZED (
-         SELECT a.n, a.booth_id, u.state_id, u.level, l.unit_ids, u.lat, u.lon,
-                coalesce(g.held_on_day, false) AS held_on_day, coalesce(g.holds_today, false) AS holds_today
-         FROM unnest($1::int[], $2::int[], $3::date[], $4::timestamptz[], $5::bool[]) WITH ORDINALITY
-                  AS a (worker_id, booth_id, day, at, strong, n)
+         SELECT a.n, a.booth_id, a.at, u.state_id, u.level, l.unit_ids, u.lat, u.lon, coalesce(g.held, false) AS held,
+                g.held_until, coalesce(g.holds_today, false) AS holds_today
+         FROM unnest($1::int[], $2::int[], $3::date[], $4::bool[], $5::timestamptz[]) WITH ORDINALITY
+                  AS a (worker_id, booth_id, day, strong, at, n)
          JOIN units u ON u.id = a.booth_id
          JOIN lineages l ON l.unit_id = a.booth_id AND l.valid_from <= a.day
                         AND (l.valid_to IS NULL OR l.valid_to > a.day)
          JOIN lineages t ON t.unit_id = a.booth_id AND t.valid_from <= $6 AND (t.valid_to IS NULL OR t.valid_to > $7)
          LEFT JOIN LATERAL (
-             SELECT bool_or(g.unit_id = ANY (l.unit_ids) AND g.valid_from <= a.day
-                            AND (g.valid_to IS NULL OR g.valid_to >= a.day)
-                            AND (g.ended_at IS NULL OR g.ended_at > a.at)) AS held_on_day,
-                    bool_or(g.unit_id = ANY (t.unit_ids) AND g.valid_from <= $8
-                            AND (g.valid_to IS NULL OR g.valid_to >= $9) AND g.ended_at IS NULL) AS holds_today
-             FROM grants g WHERE g.worker_id = a.worker_id AND g.role = ANY ($10)
-                             AND (a.strong OR g.role = ANY ($11))
+             SELECT bool_or(d.on_day AND d.ended_at IS NULL) AS held,
+                    max(d.ended_at) FILTER (WHERE d.on_day) AS held_until,
+                    bool_or(d.unit_id = ANY (t.unit_ids) AND d.valid_from <= $8
+                            AND (d.valid_to IS NULL OR d.valid_to >= $9) AND d.ended_at IS NULL) AS holds_today
+             FROM (SELECT g.*, g.unit_id = ANY (l.unit_ids) AND g.valid_from <= a.day
+                              AND (g.valid_to IS NULL OR g.valid_to >= a.day) AS on_day
+                   FROM grants g WHERE g.worker_id = a.worker_id AND g.role = ANY ($10)
+                                   AND (a.strong OR g.role = ANY ($11))) AS d
          ) g ON true
          ), opened AS MATERIALIZED (
              SELECT set_config('sampark.booths', (
-                 SELECT array_agg(DISTINCT booth_id)::text FROM answer WHERE held_on_day OR holds_today), true) AS booths
+                 SELECT array_agg(DISTINCT booth_id)::text FROM answer
+                 WHERE held OR held_until > at OR holds_today), true) AS booths
          )
-         SELECT n, state_id, level, unit_ids, lat, lon, held_on_day, holds_today FROM answer, opened",
+         SELECT n, state_id, level, unit_ids, lat, lon, held, held_until, holds_today FROM answer, opened",
     )
-    .bind::<Array<Nullable<Integer>>, _>(asks.iter().map(|ask| ask.actor.worker_id).collect::<Vec<_>>())
-    .bind::<Array<Integer>, _>(asks.iter().map(|ask| ask.booth_id).collect::<Vec<_>>())
-    .bind::<Array<Date>, _>(asks.iter().map(|ask| ask.day).collect::<Vec<_>>())
-    .bind::<Array<Timestamptz>, _>(asks.iter().map(|ask| ask.at).collect::<Vec<_>>())
-    .bind::<Array<Bool>, _>(asks.iter().map(|ask| ask.strong).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Integer>>, _>(questions.keys().map(|ask| ask.0).collect::<Vec<_>>())
+    .bind::<Array<Integer>, _>(questions.keys().map(|ask| ask.1).collect::<Vec<_>>())
+    .bind::<Array<Date>, _>(questions.keys().map(|ask| ask.2).collect::<Vec<_>>())
+    .bind::<Array<Bool>, _>(questions.keys().map(|ask| ask.3).collect::<Vec<_>>())
+    .bind::<Array<Timestamptz>, _>(questions.values().copied().collect::<Vec<_>>())
     .bind::<Date, _>(today)
     .bind::<Date, _>(today)
     .bind::<Date, _>(today)
     .bind::<Date, _>(today)
-    .bind::<Array<Text>, _>(Role::names_that_may(A::ACTION))
+    .bind::<Array<Text>, _>(Role::names_that_may(action))
     .bind::<Array<Text>, _>(Role::names_without_second_factor())
     .load(tx)
-    .await?;
-    let mut answers: Vec<Option<DatedPermit<A>>> = std::iter::repeat_with(|| None).take(asks.len()).collect();
-    for row in rows {
-        let Some(at) = usize::try_from(row.n).ok().and_then(|n| n.checked_sub(1)) else {
-            continue;
-        };
-        let (Some(ask), Some(answer)) = (asks.get(at), answers.get_mut(at)) else {
-            continue;
-        };
-        if row.held_on_day || row.holds_today {
-            let place = Place {
-                unit_id: ask.booth_id,
-                state_id: row.state_id,
-                level: row.level,
-                lineage: row.unit_ids,
-            };
-            let permit = Permit {
-                actor: ask.actor,
-                place,
-                action: PhantomData,
-            };
-            *answer = Some(DatedPermit {
-                permit,
-                held_on_day: row.held_on_day,
-                location: Location::from_columns(row.lat, row.lon),
-            });
-        }
-    }
-    Ok(answers)
+    .await
 }
