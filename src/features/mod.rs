@@ -48,15 +48,13 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     visits::routes(config);
     reviews::routes(config);
     bulk_voids::routes(config);
+    draws::routes(config);
+    audit_indicators::routes(config);
     totals::routes(config);
     cadre::routes(config);
     seals::routes(config);
     feed::routes(config);
     sync::routes(config);
-    seals::routes(config);
-    draws::routes(config);
-    privacy::routes(config);
-    audit_indicators::routes(config);
     webhooks::routes(config);
     privacy::routes(config);
 }

@@ -18,6 +18,7 @@
 pub mod answers;
 pub mod commitment;
 pub mod entry;
+pub mod head;
 pub mod keys;
 pub mod leaf;
 pub mod merkle;

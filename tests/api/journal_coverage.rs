@@ -66,8 +66,20 @@ fn is_named(action: &str) -> bool {
             .all(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
 }
 
+/// A draw of the only visit of a booth, since that of the examples is drawn and given out; returns its path.
+async fn another_draw(s: &Scene, booth: &str) -> String {
+    let worker = s.world.actor(&s.app, Role::BoothWorker, booth).await.client;
+    let sent = crate::visits::visit(&s.world, 1, booth);
+    worker.post("/v1/visits", sent).await.expect(201);
+    let draw = json!({"unit_id": s.world.unit(booth), "campaign_id": 1, "from": "2026-11-21", "to": "2026-11-23",
+                      "plan": {"size": 1, "decision_number": 1}});
+    let made = s.admin.post("/v1/draws", draw).await.expect(201).json;
+    format!("/v1/draws/{}", made["id"])
+}
+
 /// Makes something for an operation to do whose example would change nothing.
-async fn arrange(s: &mut Scene, operation: &str) {
+async fn arrange(s: &mut Scene, operation: &str) -> Option<String> {
+    let mut path = None;
     match operation {
         "end_worker_sessions" => {
             s.world.session(s.worker_id).await;
@@ -84,17 +96,27 @@ async fn arrange(s: &mut Scene, operation: &str) {
                         VALUES ($1, 20, '2100-01-01') ON CONFLICT DO NOTHING";
             s.world.db.execute(lock, &[&s.worker_id]).await.unwrap();
         }
+        "seed_draw" => path = Some(format!("{}/seed", another_draw(s, "S1-B4").await)),
+        "assign_draw" => {
+            let draw = another_draw(s, "S1-B5").await;
+            s.admin.post(&format!("{draw}/seed"), json!({})).await.expect(200);
+            path = Some(format!("{draw}/assignments"));
+        }
         _ => {}
     }
     // No two entries are alike, be it that the same is done again.
     s.app.clock.advance(TimeDelta::milliseconds(10));
+    path
 }
 
 /// What is wrong with what an operation left in the journal.
 async fn misfit(s: &mut Scene, document: &Value, operation: &Operation) -> Option<String> {
     let id = &operation.id;
-    arrange(s, id).await;
+    let path = arrange(s, id).await;
     let mut ask = s.ask(document, operation).await;
+    if let Some(path) = path {
+        ask.path = path;
+    }
     if id == "record_visits" {
         // The example is the visit that is stored by now.
         ask.body.as_mut().unwrap().1["visits"][0]["id"] = json!(Uuid::new_v4());

@@ -17,7 +17,7 @@ mod wire;
 
 pub use api::receipt::receipts_of;
 pub use rules::HeadFile;
-pub use wire::{HeadView, ReceiptView};
+pub use wire::ReceiptView;
 
 /// The routes.
 pub fn routes(config: &mut ServiceConfig<'_>) {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::wire::HeadView;
+use crate::journal::head::HeadView;
 use crate::journal::keys::SealKey;
 use crate::journal::seal::SignedHead;
 

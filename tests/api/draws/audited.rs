@@ -2,9 +2,9 @@
 
 use sampark::access::actions::DrawRead;
 use sampark::access::policy::program_permit;
-use sampark::features::draws::{Checks, Span, checks_by_booth, checks_by_worker, error_rate};
+use sampark::features::draws::{Checks, Span, checks_of, error_rate};
 use sampark::journal::Actor as Writer;
-use sampark::platform::ids::UnitId;
+use sampark::platform::ids::{UnitId, WorkerId};
 use sampark::platform::wall::COMMAND;
 use serde_json::{Value, json};
 
@@ -170,7 +170,7 @@ async fn checks_are_told_by_worker_and_by_booth() {
         Writer::program(s.app.clock.now()),
         s.app.clock.today(),
     );
-    let (by_worker, by_booth, rate) = s
+    let (checks, rate) = s
         .app
         .state
         .db
@@ -179,28 +179,22 @@ async fn checks_are_told_by_worker_and_by_booth() {
             let permit = program_permit::<DrawRead>(tx, writer, mandal, today).await?;
             let span = Span::default();
             Ok((
-                checks_by_worker(tx, &permit, span).await?,
-                checks_by_booth(tx, &permit, span).await?,
+                checks_of(tx, &permit, span).await?,
                 error_rate(tx, &permit, span).await?,
             ))
         })
         .await
         .unwrap();
-    let expected = |ids: [i32; 3]| {
-        let found = [(6, 0), (3, 3), (1, 0)];
-        let rows = ids.into_iter().zip(found);
-        rows.map(|(id, (checked, mismatched))| Checks {
-            id,
-            checked,
-            mismatched,
-        })
-        .collect::<Vec<_>>()
-    };
-    let authors = [0, 1, 2].map(|n: usize| s.authors[n].worker_id);
-    assert_eq!(by_worker, expected(authors));
-    assert_eq!(
-        by_booth,
-        expected(["S1-B1", "S1-B2", "S1-B3"].map(|booth| s.world.unit(booth)))
-    );
+    let found = [("S1-B1", 6, 0), ("S1-B2", 3, 3), ("S1-B3", 1, 0)];
+    let expected = found
+        .iter()
+        .zip(&s.authors)
+        .map(|((booth, checked, mismatched), author)| Checks {
+            worker_id: WorkerId(author.worker_id),
+            booth_id: UnitId(s.world.unit(booth)),
+            checked: *checked,
+            mismatched: *mismatched,
+        });
+    assert_eq!(checks, expected.collect::<Vec<_>>());
     assert!((rate.unwrap().rate - 0.3).abs() < 1e-12);
 }

@@ -211,7 +211,7 @@ pub async fn checks_of<A>(tx: &mut Tx, permit: &Permit<A>, span: Span) -> QueryR
          JOIN back_checks c ON c.draw_id = i.draw_id AND c.number = i.number AND NOT c.late AND c.finding <> 'unconfirmed'
          WHERE i.unit_ids @> ARRAY[$1::int] AND d.campaign_id = coalesce($2::int, d.campaign_id)
            AND d.from_on >= coalesce($3::date, d.from_on) AND d.to_on <= coalesce($4::date, d.to_on)
-         GROUP BY m.worker_id, m.booth_id",
+         GROUP BY m.worker_id, m.booth_id ORDER BY m.worker_id, m.booth_id",
     )
     .bind::<Integer, _>(permit.unit_id())
     .bind::<Nullable<Integer>, _>(span.campaign_id)

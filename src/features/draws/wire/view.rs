@@ -8,8 +8,8 @@ use super::audited::RateView;
 use super::request::{DrawPlan, Finding, Status, Strata, Unconfirmed};
 use crate::features::draws::queries::{DrawRow, FiguresRow, FrameRow, ItemRow};
 use crate::features::draws::rules::rate::{Group, combined};
-use crate::features::seals::HeadView;
 use crate::features::visits::Outcome;
+use crate::journal::head::HeadView;
 use crate::journal::seal::SignedHead;
 use crate::platform::ids::{CampaignId, UnitId, VisitId, WorkerId};
 

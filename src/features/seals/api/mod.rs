@@ -8,12 +8,13 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::queries;
 use super::wire::{
-    ConsistencyQuery, ConsistencyView, EntryView, HeadFilter, HeadView, InclusionQuery, InclusionView,
-    JournalFilter, LatestHeadsView, encoded,
+    ConsistencyQuery, ConsistencyView, EntryView, HeadFilter, InclusionQuery, InclusionView, JournalFilter,
+    LatestHeadsView, encoded,
 };
 use crate::access::actions::{JournalRead, UnitRead};
 use crate::access::policy::{permit, scope, scope_within};
 use crate::access::{Caller, Permit, Scope};
+use crate::journal::head::HeadView;
 use crate::journal::{SealKeys, seal, tree};
 use crate::platform::body::Query;
 use crate::platform::clock::Clock;

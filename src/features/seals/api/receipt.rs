@@ -10,8 +10,9 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::access::Caller;
-use crate::features::seals::wire::{CommitmentView, HeadView, ReceiptView, encoded};
+use crate::features::seals::wire::{CommitmentView, ReceiptView, encoded};
 use crate::features::visits::{VersionRow, VisitRow, commitment, find_visit, versions_of};
+use crate::journal::head::HeadView;
 use crate::journal::seal::{SignedHead, head_covering};
 use crate::journal::stored::entries_by;
 use crate::journal::{StoredEntry, tree};
