@@ -95,8 +95,14 @@ fn tell(report: &Report) -> Result<(), Failure> {
         say(&problem.to_string())?;
     }
     say(&format!(
-        "{} entries, {} signed heads, {} versions of visits, {} verdicts and {} versions of other rows looked at",
-        report.entries, report.heads, report.versions, report.verdicts, report.rows
+        "{} entries, {} signed heads, {} versions of visits, {} verdicts, {} answers to flags and back-checks, {} draws and {} versions of other rows looked at",
+        report.entries,
+        report.heads,
+        report.versions,
+        report.verdicts,
+        report.audits,
+        report.draws,
+        report.rows
     ))?;
     say(&format!(
         "{} parts of visits were erased; {} versions of visits and {} other rows are older than what is sealed of them",

@@ -1,5 +1,5 @@
-//! Rows that the journal seals beside visits: units, placements, grants, campaigns and their questions, households,
-//! sign-offs.
+//! Rows that the journal seals beside visits: units, placements, grants and posts, campaigns and their questions,
+//! households, sign-offs, draws and what was drawn, tasks with their reports and verdicts, rules of committees, exports.
 //!
 //! A trigger keeps the hash of every version of such a row (`row_versions`), under the name of the write that made it. The
 //! first entry of the write then has, as its digest, the SHA-256 over lines of `kind id version hash`, and form 3 says so.
@@ -31,9 +31,11 @@ macro_rules! row_digest {
     };
 }
 
-/// Whether the write is of a kind whose entry holds what was written by its own digest.
+/// Whether the entry holds what was written by a digest of its own: commitments that can be erased, or what is frozen by
+/// the request of a draw.
 fn is_bound_itself(entry: &Entry) -> bool {
-    matches!(entry.subject, "visit" | "review")
+    matches!(entry.subject, "visit" | "review" | "flag_answer" | "back_check")
+        || entry.action == "draw.request"
 }
 
 /// Binds what the transaction wrote to such rows to its first entry that is not bound itself.

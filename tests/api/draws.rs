@@ -226,6 +226,7 @@ async fn every_step_of_a_draw_is_journalled_where_it_belongs() {
     s.close(&path).await;
     for action in [
         "draw.request",
+        "draw.freeze",
         "draw.seed",
         "draw.assign",
         "draw.close",
@@ -242,8 +243,8 @@ async fn every_step_of_a_draw_is_journalled_where_it_belongs() {
         .iter()
         .map(|entry| entry["sentence"].as_str().unwrap())
         .collect();
-    assert_eq!(told.len(), 4, "{told:?}");
-    assert!(told[3].contains("requested a draw at Unit S1-M1"), "{told:?}");
+    assert_eq!(told.len(), 5, "{told:?}");
+    assert!(told[4].contains("requested a draw at Unit S1-M1"), "{told:?}");
     // The digest of the request's entry is that of the frame.
     let draw = s.read(&path).await;
     let request = entries["items"].as_array().unwrap().last().unwrap();

@@ -99,6 +99,7 @@ async fn arrange(s: &mut Scene, operation: &str) -> Option<String> {
         "seed_draw" => path = Some(format!("{}/seed", another_draw(s, "S1-B4").await)),
         "assign_draw" => {
             let draw = another_draw(s, "S1-B5").await;
+            s.world.actor(&s.app, Role::MandalWorker, "S1-M2").await;
             s.admin.post(&format!("{draw}/seed"), json!({})).await.expect(200);
             path = Some(format!("{draw}/assignments"));
         }

@@ -19,6 +19,7 @@ use crate::support::{Client, Settings, TestApp, World};
 use crate::visits::visit;
 
 mod alterations;
+mod audits;
 mod guide;
 mod rows;
 

@@ -16,13 +16,17 @@
 use utoipa_actix_web::service_config::ServiceConfig;
 
 mod api;
+mod check;
 mod commitment;
 mod fading;
 mod queries;
 mod rules;
 mod wire;
 
+pub use check::misfits_of_request;
+pub use commitment::digest_of as digest_of_back_check;
 pub use fading::fade_next;
+pub use queries::{BackCheckRow, back_check_ids, back_checks_of};
 pub use queries::{Checks, Span, checks_of};
 pub use rules::plan::{Basis, Plan, Risks};
 pub use rules::rate::Rate;

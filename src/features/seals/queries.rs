@@ -238,7 +238,7 @@ pub async fn waiting_versions(tx: &mut Tx, state_id: UnitId) -> QueryResult<Vec<
     statement(
         "SELECT state_id, 0::bigint AS number, unit_id, unit_ids, actor_id, device_id, action, subject, subject_ids,
                 subject_uuids, subject_versions, digest, at, leaf_hash, form
-         FROM journal_inbox WHERE state_id = $1 AND subject IN ('visit', 'review')",
+         FROM journal_inbox WHERE state_id = $1 AND subject IN ('visit', 'review', 'flag_answer', 'back_check')",
     )
     .bind::<Integer, _>(state_id)
     .load(tx)

@@ -3,11 +3,13 @@
 //! Everything is computed anew in one snapshot: each entry's leaf from its fields, the tree from the leaves, each signed
 //! head from the tree, each commitment from the version that it is of. What is kept beside the journal (nodes of the tree,
 //! its frontier) is compared too. Every version of a visit must have been made by exactly one entry, every verdict given
-//! by one, and every unit's figures must be those of a recount. Units, placements, grants, campaigns, households and
-//! sign-offs are held against the versions that their writes made (`journal::rows`).
+//! by one, and so every answer to a flag and every back-check; a draw must follow from its request and the head that
+//! seeded it; every unit's figures must be those of a recount. All other sealed rows are held against the versions that
+//! their writes made (`journal::rows`).
 //!
 //! With kept heads it can begin at them: the kept root vouches for all that lies before it.
 
+mod audits;
 mod reviews;
 mod rows;
 
@@ -88,6 +90,10 @@ pub struct Report {
     pub unbound: i64,
     /// Verdicts on visits that were held against their entries.
     pub verdicts: i64,
+    /// Answers to flags and back-checks that were held against theirs.
+    pub audits: i64,
+    /// Draws that were made anew.
+    pub draws: i64,
     /// Versions of other rows that were held against their entries.
     pub rows: i64,
     /// Rows that were there before their versions were kept, and not written since.
@@ -165,6 +171,7 @@ struct Walk<'a> {
     /// Sum over the versions that entries made, against which the rows are held.
     made: NameSum,
     said: reviews::Said,
+    audited: audits::Said,
     report: Report,
 }
 
@@ -188,6 +195,7 @@ impl<'a> Walk<'a> {
             node_failed: false,
             made: NameSum::new(),
             said: reviews::Said::default(),
+            audited: audits::Said::default(),
             report: Report::default(),
         }
     }
@@ -288,6 +296,7 @@ impl<'a> Walk<'a> {
         self.check_nodes(tx, &nodes).await?;
         self.check_content(tx, entries).await?;
         self.check_reviews(tx, entries).await?;
+        self.check_audits(tx, entries).await?;
         self.check_rows(tx, entries).await?;
         Ok(true)
     }
@@ -443,6 +452,7 @@ impl<'a> Walk<'a> {
     async fn check_names(&mut self, tx: &mut Tx) -> Result<(), ApiError> {
         let waiting = queries::waiting_versions(tx, self.state.state_id).await?;
         self.check_verdicts(tx, &waiting).await?;
+        self.check_audit_names(tx, &waiting).await?;
         for entry in waiting {
             for (id, version) in entry.made_versions() {
                 self.made.add(id, version);
@@ -526,6 +536,8 @@ impl<'a> Walk<'a> {
         report.erased += own.erased;
         report.unbound += own.unbound;
         report.verdicts += own.verdicts;
+        report.audits += own.audits;
+        report.draws += own.draws;
         report.rows += own.rows;
     }
 }

@@ -31,9 +31,11 @@ pub use api::change::reply;
 pub use api::read::find as find_visit;
 pub use api::read::read_visits;
 pub use api::readable;
-pub use commitment::{VisitPart, commitment, digest_of, erase_part, erased_parts};
+pub use commitment::{VisitPart, commitment, digest_of, digest_of_answer, erase_part, erased_parts};
 pub use doors::{Change, move_counts};
-pub use queries::answers::{FlagAnswer, SealedAnswers, open_answers, reseal_flag_answers};
+pub use queries::answers::{
+    AnswerRow, FlagAnswer, SealedAnswers, answer_names, answers_of, open_answers, reseal_flag_answers,
+};
 pub use queries::changes::{find_many_visible, lock_visits, set_reviews};
 pub use queries::sealing::{VersionKey, reseal_notes, reseal_old_notes, seal_waiting};
 pub use queries::versions::{VersionRow, version_names, versions_of};

@@ -1,5 +1,4 @@
 use actix_web::{get, post, web};
-use serde_json::Value;
 
 use super::{entry, view_of, visible};
 use crate::access::actions::{CampaignRead, DrawRead, DrawWrite};
@@ -10,10 +9,9 @@ use crate::features::draws::queries::{
     DrawRow, FrameRow, NewDrawRow, frame_of, insert_draw, insert_frame, list_draws as load_draws, list_frame,
 };
 use crate::features::draws::rules::compare::resolved;
-use crate::features::draws::rules::plan::{MOST, Plan};
-use crate::features::draws::rules::select::{Member, frame_digest};
+use crate::features::draws::rules::plan::MOST;
+use crate::features::draws::rules::select::{Member, Terms, frame_digest};
 use crate::features::draws::wire::{DrawFilter, DrawView, FrameItemView, NewDraw};
-use crate::journal::commitment::Canonical;
 use crate::journal::{Digest, Record};
 use crate::platform::body::{Json, Path, Query};
 use crate::platform::db::{Db, Tx};
@@ -60,11 +58,16 @@ pub async fn create_draw(caller: Caller, body: Json<NewDraw>, db: web::Data<Db>)
         let view = view_of(tx, &draw).await?;
         let digest = draw.frame_digest.as_slice().try_into().map(Digest);
         let digest = digest.map_err(ApiError::internal)?;
-        let entry = entry(&permit, &draw, "draw.request", digest);
-        Ok((
-            Reply::created(&view, format!("/v1/draws/{}", draw.id))?,
-            entry.into(),
-        ))
+        // The request's digest is the frame's, for whoever makes the draw anew; the other entry holds the rows themselves.
+        let record = Record {
+            entries: vec![
+                entry(&permit, &draw, "draw.request", digest),
+                entry(&permit, &draw, "draw.freeze", Digest::of(&view)),
+            ],
+            tallies: Vec::new(),
+        };
+        let reply = Reply::created(&view, format!("/v1/draws/{}", draw.id))?;
+        Ok((reply, record))
     })
     .await
 }
@@ -103,7 +106,19 @@ async fn request(
     }
     let drawn = basis.plan_for(planned, frame_size);
     let members: Vec<Member> = frame.iter().map(FrameRow::member).collect();
-    let digest = frame_digest(&terms(new, drawn, &compare, frame_size), &members);
+    let outcomes: Vec<&str> = new.outcomes.iter().map(|outcome| outcome.as_str()).collect();
+    let terms = Terms {
+        unit_id: new.unit_id,
+        campaign_id: new.campaign_id,
+        days: (new.from, new.to),
+        outcomes: &outcomes,
+        strata: new.strata.as_str(),
+        drawn,
+        unconfirmed: new.unconfirmed.as_str(),
+        compare: &compare,
+        frame_size,
+    };
+    let digest = frame_digest(&terms.lines(), &members);
     let row = NewDrawRow {
         new,
         planned,
@@ -120,29 +135,6 @@ async fn request(
         })?;
     insert_frame(tx, draw.id, &frame).await?;
     Ok(draw)
-}
-
-/// The request in the lines that its digest is over.
-fn terms(new: &NewDraw, drawn: Plan, compare: &Value, frame_size: i32) -> Vec<String> {
-    let mut outcomes: Vec<&str> = new.outcomes.iter().map(|outcome| outcome.as_str()).collect();
-    if outcomes.is_empty() {
-        outcomes.push("every");
-    }
-    // JSON without spaces, keys in byte order; before it stands its length.
-    let canonical = Canonical::default().field(compare);
-    let compare = canonical.as_bytes().get(4..).unwrap_or_default();
-    vec![
-        format!("unit {}", new.unit_id),
-        format!("campaign {}", new.campaign_id),
-        format!("days {} {}", new.from, new.to),
-        format!("outcomes {}", outcomes.join(",")),
-        format!("strata {}", new.strata.as_str()),
-        format!("size {}", drawn.size),
-        format!("decision_number {}", drawn.decision_number),
-        format!("unconfirmed {}", new.unconfirmed.as_str()),
-        format!("compare {}", String::from_utf8_lossy(compare)),
-        format!("visits {frame_size}"),
-    ]
 }
 
 async fn campaign_of(tx: &mut Tx, caller: &Caller, id: CampaignId) -> Result<CampaignFacts, ApiError> {

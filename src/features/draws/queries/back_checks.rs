@@ -132,6 +132,44 @@ pub async fn find_back_check(tx: &mut Tx, state_id: UnitId, id: Uuid) -> QueryRe
         .optional()
 }
 
+/// The back-checks with these ids, for the program's own verification.
+///
+/// # Errors
+/// What the database says.
+pub async fn back_checks_of(tx: &mut Tx, state_id: UnitId, ids: &[Uuid]) -> QueryResult<Vec<BackCheckRow>> {
+    statement("SELECT * FROM back_checks WHERE state_id = $1 AND id = ANY ($2)")
+        .bind::<Integer, _>(state_id)
+        .bind::<Array<SqlUuid>, _>(ids)
+        .load(tx)
+        .await
+}
+
+#[derive(QueryableByName)]
+struct IdRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+}
+
+/// The ids of a state's back-checks after one.
+///
+/// # Errors
+/// What the database says.
+pub async fn back_check_ids(
+    tx: &mut Tx,
+    state_id: UnitId,
+    after: Uuid,
+    limit: i64,
+) -> QueryResult<Vec<Uuid>> {
+    let rows: Vec<IdRow> =
+        statement("SELECT id FROM back_checks WHERE state_id = $1 AND id > $2 ORDER BY id LIMIT $3")
+            .bind::<Integer, _>(state_id)
+            .bind::<SqlUuid, _>(after)
+            .bind::<BigInt, _>(limit)
+            .load(tx)
+            .await?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
 /// The back-check of a drawn visit.
 pub async fn find_of_item(tx: &mut Tx, (draw_id, number): (i32, i32)) -> QueryResult<Option<BackCheckRow>> {
     statement("SELECT * FROM back_checks WHERE draw_id = $1 AND number = $2")

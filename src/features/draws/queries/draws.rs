@@ -399,6 +399,24 @@ pub async fn list_frame(tx: &mut Tx, draw_id: i32, after: i32, limit: i64) -> Qu
     .await
 }
 
+/// How many visits of a frame have another door or day there than in the version that was frozen.
+pub async fn moved_in_frame(tx: &mut Tx, draw: &DrawRow) -> QueryResult<i64> {
+    let row: NumberRow = statement(
+        "SELECT count(*) AS n FROM draw_frames f
+         LEFT JOIN visits v ON v.state_id = $1 AND v.id = f.visit_id AND v.version = f.version
+         LEFT JOIN visit_versions o ON o.state_id = $2 AND o.visit_id = f.visit_id AND o.version = f.version
+         WHERE f.draw_id = $3
+           AND (f.household_id IS DISTINCT FROM coalesce(v.household_id, (o.content ->> 'household_id')::uuid)
+             OR f.visited_on IS DISTINCT FROM coalesce(v.visited_on, (o.content ->> 'visited_on')::date))",
+    )
+    .bind::<Integer, _>(draw.state_id)
+    .bind::<Integer, _>(draw.state_id)
+    .bind::<Integer, _>(draw.id)
+    .get_result(tx)
+    .await?;
+    Ok(row.n)
+}
+
 /// The number of the request's entry in the journal, once it is posted.
 pub async fn entry_number(tx: &mut Tx, draw: &DrawRow) -> QueryResult<Option<i64>> {
     let row: Option<NumberRow> = statement(

@@ -10,9 +10,14 @@
 use std::collections::BTreeMap;
 
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
+use chrono::NaiveDate;
+use serde_json::Value;
 use uuid::Uuid;
 
+use super::plan::Plan;
 use crate::journal::Digest;
+use crate::journal::commitment::Canonical;
+use crate::platform::ids::{CampaignId, UnitId};
 
 /// A visit that can be drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +34,48 @@ pub enum By {
     All,
     Booth,
     Worker,
+}
+
+/// What a request says, beside what can be drawn.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    pub unit_id: UnitId,
+    pub campaign_id: CampaignId,
+    pub days: (NaiveDate, NaiveDate),
+    /// In the order asked; every outcome if empty.
+    pub outcomes: &'a [&'a str],
+    pub strata: &'a str,
+    pub drawn: Plan,
+    pub unconfirmed: &'a str,
+    pub compare: &'a Value,
+    pub frame_size: i32,
+}
+
+impl Terms<'_> {
+    /// The lines that the digest is over.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let outcomes = if self.outcomes.is_empty() {
+            "every".to_owned()
+        } else {
+            self.outcomes.join(",")
+        };
+        // JSON without spaces, keys in byte order; before it stands its length.
+        let canonical = Canonical::default().field(self.compare);
+        let compare = canonical.as_bytes().get(4..).unwrap_or_default();
+        vec![
+            format!("unit {}", self.unit_id),
+            format!("campaign {}", self.campaign_id),
+            format!("days {} {}", self.days.0, self.days.1),
+            format!("outcomes {outcomes}"),
+            format!("strata {}", self.strata),
+            format!("size {}", self.drawn.size),
+            format!("decision_number {}", self.drawn.decision_number),
+            format!("unconfirmed {}", self.unconfirmed),
+            format!("compare {}", String::from_utf8_lossy(compare)),
+            format!("visits {}", self.frame_size),
+        ]
+    }
 }
 
 /// The digest of a request: of these lines, each ended by a newline, and one line a member, in the order of the ids.

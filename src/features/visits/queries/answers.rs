@@ -137,6 +137,37 @@ pub async fn answers_of(tx: &mut Tx, keys: &DataKeys, visits: &[VisitKey]) -> Qu
     opened.collect()
 }
 
+#[derive(QueryableByName)]
+struct NameRow {
+    #[diesel(sql_type = SqlUuid)]
+    visit_id: VisitId,
+    #[diesel(sql_type = Integer)]
+    number: i32,
+}
+
+/// The answers of a state by visit and number, after one, for the program's own verification.
+///
+/// # Errors
+/// What the database says.
+pub async fn answer_names(
+    tx: &mut Tx,
+    state_id: UnitId,
+    after: (VisitId, i32),
+    limit: i64,
+) -> QueryResult<Vec<(VisitId, i32)>> {
+    let rows: Vec<NameRow> = statement(
+        "SELECT visit_id, number FROM flag_answers WHERE state_id = $1 AND (visit_id, number) > ($2, $3)
+         ORDER BY visit_id, number LIMIT $4",
+    )
+    .bind::<Integer, _>(state_id)
+    .bind::<SqlUuid, _>(after.0)
+    .bind::<Integer, _>(after.1)
+    .bind::<BigInt, _>(limit)
+    .load(tx)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.visit_id, row.number)).collect())
+}
+
 /// Appends the author's answer to a flag of a visit that is locked.
 pub async fn add_answer(tx: &mut Tx, keys: &DataKeys, row: &AnswerRow) -> QueryResult<()> {
     let sealed = keys.seal_text(&place(row.visit(), row.number), row.text.as_deref())?;
