@@ -34,7 +34,7 @@ pub use api::readable;
 pub use commitment::{VisitPart, commitment, digest_of, digest_of_answer, erase_part, erased_parts};
 pub use doors::{Change, move_counts};
 pub use queries::answers::{
-    AnswerRow, FlagAnswer, SealedAnswers, answer_names, answers_of, open_answers, reseal_flag_answers,
+    AnswerRow, FlagAnswer, SealedAnswers, answer_names, answers_as_stored, open_answers, reseal_flag_answers,
 };
 pub use queries::changes::{find_many_visible, lock_visits, set_reviews};
 pub use queries::sealing::{VersionKey, reseal_notes, reseal_old_notes, seal_waiting};

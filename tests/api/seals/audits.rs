@@ -132,6 +132,11 @@ async fn an_alteration_of_an_answer_draw_back_check_task_committee_or_export_is_
             "visit.answer_flag",
             "an answer to a flag that it gave is not what was written",
         ),
+        (
+            "UPDATE flag_answers SET text_sealed = text_sealed || '\\x00'",
+            "visit.answer_flag",
+            "an answer to a flag that it gave is not what was written",
+        ),
         ("DELETE FROM flag_answers", "visit.answer_flag", "is gone"),
         (
             "INSERT INTO flag_answers SELECT (jsonb_populate_record(a, '{\"number\": 2}')).* FROM flag_answers a",

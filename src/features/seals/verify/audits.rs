@@ -8,7 +8,7 @@ use super::{NAMES, Walk};
 use crate::features::draws::{
     BackCheckRow, back_check_ids, back_checks_of, digest_of_back_check, misfits_of_request,
 };
-use crate::features::visits::{AnswerRow, answer_names, answers_of, digest_of_answer};
+use crate::features::visits::{AnswerRow, answer_names, answers_as_stored, digest_of_answer};
 use crate::journal::{Digest, StoredEntry};
 use crate::platform::db::Tx;
 use crate::platform::error::ApiError;
@@ -71,7 +71,7 @@ impl Walk<'_> {
             .map(|id| (self.state.state_id, VisitId(id)))
             .collect();
         let mut rows: HashMap<(Uuid, i32), AnswerRow> = HashMap::new();
-        for row in answers_of(tx, self.keys, &keys).await? {
+        for row in answers_as_stored(tx, self.keys, &keys).await? {
             rows.insert((row.visit_id.0, row.number), row);
         }
         for entry in given {

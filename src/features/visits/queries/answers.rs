@@ -118,9 +118,8 @@ struct SealedAnswerRow {
     text_sealed: Option<Vec<u8>>,
 }
 
-/// Every answer to the flags of these visits, which are locked or only read; by visit, oldest first.
-pub async fn answers_of(tx: &mut Tx, keys: &DataKeys, visits: &[VisitKey]) -> QueryResult<Vec<AnswerRow>> {
-    let rows: Vec<SealedAnswerRow> = statement(
+async fn load_answers(tx: &mut Tx, visits: &[VisitKey]) -> QueryResult<Vec<SealedAnswerRow>> {
+    statement(
         "SELECT a.*, NULL::text AS text FROM unnest($1::int[], $2::uuid[]) AS k (state_id, visit_id)
          JOIN flag_answers a ON a.state_id = k.state_id AND a.visit_id = k.visit_id
          ORDER BY a.state_id, a.visit_id, a.number",
@@ -128,13 +127,33 @@ pub async fn answers_of(tx: &mut Tx, keys: &DataKeys, visits: &[VisitKey]) -> Qu
     .bind::<Array<Integer>, _>(visits.iter().map(|key| key.0).collect::<Vec<_>>())
     .bind::<Array<SqlUuid>, _>(visits.iter().map(|key| key.1).collect::<Vec<_>>())
     .load(tx)
-    .await?;
-    let opened = rows.into_iter().map(|row| {
+    .await
+}
+
+/// Every answer to the flags of these visits, which are locked or only read; by visit, oldest first.
+pub async fn answers_of(tx: &mut Tx, keys: &DataKeys, visits: &[VisitKey]) -> QueryResult<Vec<AnswerRow>> {
+    let opened = load_answers(tx, visits).await?.into_iter().map(|row| {
         let mut answer = row.answer;
         answer.text = keys.open_text(&place(answer.visit(), answer.number), row.text_sealed.as_deref())?;
         Ok(answer)
     });
     opened.collect()
+}
+
+/// The same for the program's own verification: a text that cannot be opened (it was altered, or its key is gone) is left
+/// out, and the answer then does not fit its entry.
+pub async fn answers_as_stored(
+    tx: &mut Tx,
+    keys: &DataKeys,
+    visits: &[VisitKey],
+) -> QueryResult<Vec<AnswerRow>> {
+    let opened = load_answers(tx, visits).await?.into_iter().map(|row| {
+        let mut answer = row.answer;
+        let place = place(answer.visit(), answer.number);
+        answer.text = keys.open_text(&place, row.text_sealed.as_deref()).ok().flatten();
+        answer
+    });
+    Ok(opened.collect())
 }
 
 #[derive(QueryableByName)]
