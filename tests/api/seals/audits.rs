@@ -214,12 +214,12 @@ async fn an_alteration_of_an_answer_draw_back_check_task_committee_or_export_is_
             "draw 1 is not what was written",
         ),
         (
-            "UPDATE draw_items SET place = 3 - place",
+            "UPDATE draw_items SET place = place + 10; UPDATE draw_items SET place = 13 - place",
             "draw.request",
             "what was drawn does not follow from the seed",
         ),
         (
-            "UPDATE draw_items SET place = 3 - place",
+            "UPDATE draw_items SET place = place + 10; UPDATE draw_items SET place = 13 - place",
             "draw.assign",
             "draw_item 1/1 is not what was written",
         ),
