@@ -1,9 +1,10 @@
 //! What visits are judged by, listed by and compared by is found by index, however many visits there are: the plan of the program's own statement
-//! over a hundred thousand visits.
+//! over a hundred thousand visits, asked as the server asks it: by the role that owns nothing, in a scope, behind the second wall.
 
 use tokio_postgres::Client;
 
 use crate::support::{TestApp, World};
+use crate::wall::{connect, enter};
 
 /// The text of a constant in a source file, so that what is planned here is what is sent.
 pub fn constant(source: &str, name: &str) -> String {
@@ -58,10 +59,13 @@ async fn trails_are_found_by_index_among_a_hundred_thousand_visits() {
         "TRAILS",
     );
     let state = world.unit("S1");
+    // The recorder's scope.
+    let db = connect(&app.database).await;
+    db.batch_execute("SET sampark.reads = '{visits}'").await.unwrap();
     for mode in ["generic", "custom"] {
         let values =
             format!("ARRAY[{state}, {state}], ARRAY[7, 9], ARRAY['2026-11-05', '2026-11-06']::date[], 300");
-        let plan = plan(&world.db, mode, &trails, "int[], int[], date[], bigint", &values).await;
+        let plan = plan(&db, mode, &trails, "int[], int[], date[], bigint", &values).await;
         assert!(plan.contains("visits_trail_idx"), "{plan}");
         assert!(!plan.contains("Seq Scan on visits"), "{plan}");
     }
@@ -107,12 +111,17 @@ async fn visits_with_a_flag_are_found_by_the_index_of_flagged_visits() {
         "{booths}, NULL, NULL, '2026-11-23', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, {code}, {code}, NULL, NULL, \
          NULL, NULL, 51"
     );
-    let found = plan(&world.db, "custom", &list, types, &values).await;
+    // A coordinator's scope: a mandal.
+    let db = connect(&app.database).await;
+    enter(&db, 1, &[world.unit("S1-M1")], &[]).await;
+    let found = plan(&db, "custom", &list, types, &values).await;
     assert!(found.contains("visits_flagged_idx"), "{found}");
+    // The statement names its booths: only the wall asks for lineages.
+    assert!(found.contains("lineages"), "{found}");
     assert!(!found.contains("Seq Scan on visits"), "{found}");
     // Without the filter the index of flagged visits is of no use, so that the first half of this test can fail.
     let plain = values.replace(code, "NULL");
-    let found = plan(&world.db, "custom", &list, types, &plain).await;
+    let found = plan(&db, "custom", &list, types, &plain).await;
     assert!(!found.contains("visits_flagged_idx"), "{found}");
 }
 
@@ -141,8 +150,10 @@ async fn indicators_read_the_visits_of_their_booths_and_days_and_no_others() {
         "false, {campaign}, '2026-11-05', '2026-11-11', 'Asia/Kolkata', 7, 21, ARRAY[{state}, {state}, {state}], \
          ARRAY[1002, 1010, 1011], ARRAY[6, 6, 6]"
     );
+    let db = connect(&app.database).await;
+    enter(&db, 1, &[world.unit("S1-M1")], &[]).await;
     for mode in ["generic", "custom"] {
-        let plan = plan(&world.db, mode, &counts, types, &values).await;
+        let plan = plan(&db, mode, &counts, types, &values).await;
         assert!(plan.contains("visits_booth_idx"), "{plan}");
         assert!(!plan.contains("Seq Scan on visits"), "{plan}");
     }

@@ -59,6 +59,7 @@ mod sign_in;
 mod signoffs;
 mod storms;
 mod sync;
+mod sync_guide;
 mod sync_receipts;
 mod tables;
 mod target_sets;

@@ -36,7 +36,7 @@ const OPEN: &[(&str, &str)] = &[
     ("party_names", "published"),
     ("placements", "units"),
     ("retention_progress", "how far the letting go has come"),
-    ("row_versions", "hashes of what stands open, and of households"),
+    ("row_versions", "hashes of rows, never what they say"),
     ("row_writes", "which entry tells of which hashes"),
     ("service_secrets", "hashes of programs' secrets, of no person"),
     ("services", "programs and the posts that answer for them"),
@@ -80,7 +80,7 @@ const OPEN: &[(&str, &str)] = &[
 ];
 
 /// A connection as the server's own, outside the server: for SQL whose WHERE was forgotten.
-async fn connect(database: &TestDatabase) -> tokio_postgres::Client {
+pub async fn connect(database: &TestDatabase) -> tokio_postgres::Client {
     let (client, connection) = tokio_postgres::connect(&database.server_url, NoTls)
         .await
         .unwrap();
@@ -97,7 +97,7 @@ async fn number(db: &tokio_postgres::Client, sql: &str) -> i64 {
 }
 
 /// Begins a transaction for a caller, as the program does.
-async fn enter(db: &tokio_postgres::Client, worker: i32, roots: &[i32], states: &[i32]) {
+pub async fn enter(db: &tokio_postgres::Client, worker: i32, roots: &[i32], states: &[i32]) {
     let list = |ids: &[i32]| {
         let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
         format!("{{{}}}", ids.join(","))
