@@ -19,7 +19,7 @@ const VISIT: &str = "01998f7e-58f5-7b21-a6a9-9c0ce5d5fd34";
 fn shown(value: &Value, depth: usize, out: &mut String) {
     let short = value.to_string();
     let pad = " ".repeat(depth);
-    let is_short = short.len() + depth <= 260;
+    let is_short = short.len() + depth <= 280;
     match value {
         Value::Array(items) if !is_short => {
             out.push('[');
