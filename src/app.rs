@@ -23,6 +23,7 @@ use crate::features::cadre::Recounter;
 use crate::features::feed::Followers;
 use crate::features::privacy::{self, Retention};
 use crate::features::sessions::{self, Outbox, Sender};
+use crate::features::strength::Grader;
 use crate::features::visits::Recorder;
 use crate::features::webhooks::{self, Deliverer};
 use crate::journal::{Poster, SealKeys};
@@ -273,6 +274,7 @@ pub struct Running {
     pub retention: Retention,
     pub recounter: Recounter,
     pub undoing: Undoing,
+    pub grader: Grader,
 }
 
 /// Seals what is not sealed yet, starts the background tasks and serves on a listener. The database is migrated.
@@ -295,6 +297,7 @@ pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiE
     let retention = Retention::start(&state.db, &state.clock);
     let recounter = Recounter::start(&state.db, &state.clock);
     let undoing = Undoing::start(&state.db, &state.clock);
+    let grader = Grader::start(&state.db, &state.clock);
     let shared = state.clone();
     let mut server = HttpServer::new(move || build(shared.clone()))
         .shutdown_timeout(8)
@@ -319,6 +322,7 @@ pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiE
         retention,
         recounter,
         undoing,
+        grader,
     })
 }
 
@@ -339,6 +343,7 @@ impl Running {
         self.undoing.stop().await;
         self.retention.stop().await;
         self.recounter.stop().await;
+        self.grader.stop().await;
         self.sender.stop().await;
         self.deliverer.stop().await;
         self.watch.stop().await;

@@ -5,6 +5,7 @@
 
 mod direction_rows;
 mod draws;
+mod measure_rows;
 mod rows;
 
 use std::collections::BTreeMap;

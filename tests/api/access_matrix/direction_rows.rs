@@ -100,7 +100,7 @@ impl Scene {
             }
             "count_entrants" => ask("GET", format!("/v1/units/{booth}/entrants")),
             "list_entrants" => ask("GET", format!("/v1/units/{booth}/entrants/list")),
-            _ => return None,
+            _ => return self.measure_row(operation).await,
         };
         Some((Kind::At, ask))
     }

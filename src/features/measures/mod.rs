@@ -1,0 +1,40 @@
+//! Measures: one catalogue of indicators, targets for them, and who falls short by how much.
+//!
+//! Every indicator is defined once (`catalogue`), as a numerator and a denominator over figures that are kept for every
+//! unit: the ledgers of visits, the counts of the cadre, sign-offs. So a report costs the units that it ranks and never a
+//! visit. A target is set by a unit for the units of a level at and under it, from a day on; of several the nearest above
+//! counts, one for the campaign before one for all, the newest last; where nobody set one, the campaign's own `targets`.
+//!
+//! Invariants: every number has a `trace` to the rows behind it; a target is never changed, a later one follows it; a
+//! snapshot keeps a report to the byte, whatever is corrected later, and its digest stands in the journal.
+//!
+//! Who may do what: `shortfall.read` at a unit ranks the units under it and reads its targets and snapshots; `target.write`
+//! there sets targets; `shortfall.freeze` freezes a review. Every write is journalled: `target.set`, `shortfall.freeze`.
+
+use utoipa_actix_web::service_config::ServiceConfig;
+
+mod api;
+mod catalogue;
+mod csv;
+mod figures;
+mod queries;
+mod report;
+mod rules;
+mod wire;
+
+pub use catalogue::{Direction, Figures, Indicator, find as find_indicator};
+pub use figures::{FiguresAsk, Pair, figures_of};
+pub use queries::{ChildRow, Visited};
+
+/// The routes.
+pub fn routes(config: &mut ServiceConfig<'_>) {
+    config
+        .service(api::list_indicators)
+        .service(api::targets::list_targets)
+        .service(api::targets::set_target)
+        .service(api::shortfalls::list_shortfalls)
+        .service(api::snapshots::list_snapshots)
+        .service(api::snapshots::take_snapshot)
+        .service(api::snapshots::get_snapshot)
+        .service(api::snapshots::compare_snapshot);
+}
