@@ -24,6 +24,8 @@ const OPEN: &[(&str, &str)] = &[
     ),
     ("election_seats", "votes in seats, published"),
     ("elections", "published"),
+    ("grade_changes", "grades of booths and mandals"),
+    ("grading_runs", "how far the grading of states has come"),
     (
         "grants",
         "who holds which office: a decision without a hidden one would be a wrong one",
@@ -40,12 +42,16 @@ const OPEN: &[(&str, &str)] = &[
     ("row_writes", "which entry tells of which hashes"),
     ("service_secrets", "hashes of programs' secrets, of no person"),
     ("services", "programs and the posts that answer for them"),
+    ("shortfall_snapshots", "figures of units, frozen"),
     ("sign_in_days", "a count a day"),
     (
         "sign_offs",
         "which weeks were closed, by the office that closed them; asked at every recording",
     ),
     ("signed_heads", "digests and signatures, for anybody to check"),
+    ("strength_rules", "how booths are graded"),
+    ("strength_tallies", "counts of grades"),
+    ("strengths", "grades of booths and mandals"),
     ("support_ledger", "counts of booths, as the totals"),
     ("tally_inbox", "counts of booths"),
     (
@@ -55,6 +61,7 @@ const OPEN: &[(&str, &str)] = &[
     ("target_set_members", "seats"),
     ("target_set_versions", "rules and reasons"),
     ("target_sets", "named lists of seats"),
+    ("targets", "what units are to reach"),
     ("totals", "counts of units"),
     ("tree_nodes", "digests"),
     ("cadre_changes", "which units are to be counted anew"),

@@ -61,7 +61,7 @@ pub struct NewTarget {
     #[schema(example = "doors_reached_share")]
     pub indicator: String,
     /// For units of this level at and under the unit.
-    #[schema(inline, example = "mandal")]
+    #[schema(example = "mandal")]
     pub level: Level,
     /// Only for the figures of this campaign; left out: for all.
     #[serde(default)]
@@ -156,7 +156,7 @@ impl From<TargetRow> for TargetView {
 pub struct Asked {
     /// Units of this level at or under the unit are ranked.
     #[param(inline, example = "mandal")]
-    #[schema(inline, example = "mandal")]
+    #[schema(example = "mandal")]
     pub level: Level,
     /// The figures of this campaign, with its targets and its rule of committees; of all of them if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -188,7 +188,7 @@ pub struct Asked {
     /// `assembly_constituency`; below all others `booth`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(inline)]
-    #[schema(inline, example = json!(null))]
+    #[schema(example = json!(null))]
     pub weigh_by: Option<Level>,
     /// Units ranked for each indicator, the worst first: 1 to 500, 50 if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -21,6 +21,7 @@ use crate::platform::clock::Clock;
 use crate::platform::db::{Db, Tx};
 use crate::platform::error::ApiError;
 use crate::platform::ids::UnitId;
+use crate::platform::wall::GRADER;
 
 /// Booths graded in one transaction.
 const STEP: i64 = 1_000;
@@ -79,6 +80,7 @@ async fn run(db: Db, clock: Clock, mut stopped: oneshot::Receiver<()>) {
 /// # Errors
 /// What the database says; what was graded before stays graded, and the next call goes on there.
 pub async fn grade_all(db: &Db, clock: &Clock) -> Result<usize, ApiError> {
+    let db = &db.as_program(&GRADER);
     let mut graded = 0_usize;
     while let Some(step) = grade_step(db, clock).await? {
         graded = graded.saturating_add(step);

@@ -65,7 +65,7 @@ pub async fn list_snapshots(
         ("id" = i32, Path, example = 2),
         ("Idempotency-Key" = Option<String>, Header, description = "A resend under the same key gets the first answer."),
     ),
-    request_body = NewSnapshot,
+    request_body(content = NewSnapshot, example = json!({"name": "Review of November", "asked": {"level": "mandal", "days": 7}})),
     responses(
         (status = 201, description = "Frozen; `Location` is set.", body = SnapshotView),
         (status = 403, description = "You may see the unit, but not freeze its reviews.", body = Problem, content_type = "application/problem+json"),

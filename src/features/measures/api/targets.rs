@@ -54,7 +54,8 @@ pub async fn list_targets(
         ("id" = i32, Path, example = 2),
         ("Idempotency-Key" = Option<String>, Header, description = "A resend under the same key gets the first answer."),
     ),
-    request_body = NewTarget,
+    request_body(content = NewTarget, example = json!({"indicator": "doors_reached_share", "level": "mandal", "value": 60,
+        "valid_from": "2026-11-23", "reason": "As the executive decided"})),
     responses(
         (status = 201, description = "Set.", body = TargetView),
         (status = 403, description = "You may see the unit, but not set targets there.", body = Problem, content_type = "application/problem+json"),
