@@ -152,6 +152,12 @@ actions! {
     StrengthGrade "strength.grade"
     /// Say how booths are graded.
     StrengthRule "strength.rule"
+    /// See leaders' tours, their coverage and missing reports.
+    PravasRead "pravas.read"
+    /// Plan tours, change and review them.
+    PravasWrite "pravas.write"
+    /// Report of stops.
+    PravasReport "pravas.report"
 }
 
 impl ActionName {

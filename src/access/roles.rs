@@ -101,6 +101,9 @@ const TABLE: &[(ActionName, &[Group])] = &[
     (StrengthRead, &[Coordination, Supervision, Seat, Reading]),
     (StrengthGrade, &[]),
     (StrengthRule, &[]),
+    (PravasRead, &[Coordination, Supervision, Seat, Reading]),
+    (PravasWrite, &[Seat]),
+    (PravasReport, &[Coordination, Supervision, Seat]),
 ];
 
 impl Role {

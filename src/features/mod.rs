@@ -17,6 +17,7 @@ pub mod feed;
 pub mod health;
 pub mod households;
 pub mod measures;
+pub mod pravas;
 pub mod privacy;
 pub mod reviews;
 pub mod seals;
@@ -43,6 +44,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     elections::routes(config);
     target_sets::routes(config);
     tasks::routes(config);
+    pravas::routes(config);
     campaigns::routes(config);
     households::routes(config);
     contacts::routes(config);

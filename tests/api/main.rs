@@ -45,6 +45,7 @@ mod model_phone;
 mod moves;
 mod notices;
 mod openapi;
+mod pravas;
 mod privacy;
 mod read_plans;
 mod retention;

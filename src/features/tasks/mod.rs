@@ -27,8 +27,9 @@ mod wire;
 
 pub use api::{read_tasks, set_task};
 pub use counting::figures_of_units;
+pub use queries::is_active_worker;
 pub use rules::Figures;
-pub use wire::{NewTask, TaskView};
+pub use wire::{Evidence, NewTask, TaskView};
 
 /// The routes.
 pub fn routes(config: &mut ServiceConfig<'_>) {

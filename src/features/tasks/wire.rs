@@ -117,6 +117,32 @@ const fn by_report() -> By {
     By::Report
 }
 
+impl NewTask {
+    /// For one unit alone.
+    #[must_use]
+    pub fn of_one_unit(
+        (unit_id, level): (UnitId, Level),
+        title: String,
+        instructions: String,
+        due_on: NaiveDate,
+        evidence: Evidence,
+        owner_id: Option<WorkerId>,
+    ) -> Self {
+        Self {
+            unit_id,
+            level,
+            title,
+            instructions,
+            due_on,
+            evidence,
+            by: By::Report,
+            target_set: None,
+            part_of: None,
+            owner_id,
+        }
+    }
+}
+
 impl Validate for NewTask {
     fn validate(&self, errors: &mut FieldErrors) {
         check_text(errors, "/title", &self.title, 1, MAX_TITLE);

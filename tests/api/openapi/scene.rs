@@ -120,6 +120,7 @@ pub async fn scene_of(app: TestApp) -> Scene {
     let order = json!({"worker_id": made["worker_id"], "reason": "Entered at home"});
     admin.post("/v1/units/2/bulk-voids", order).await.expect(201);
     crate::tasks::for_examples(&app, &world, &admin).await;
+    crate::pravas::for_examples(&world, &admin).await;
     Scene {
         app,
         world,
