@@ -27,7 +27,10 @@ pub async fn for_examples(world: &World, admin: &Client) {
     let mut new = tour(world.unit("S1"), 1);
     new["seats"] = json!([world.unit("S1-PC1")]);
     new["stops"] = json!([stop(world.unit("S1-B1"))]);
-    assert_eq!(admin.post("/v1/pravas", new).await.expect(201).json["id"], 1);
+    assert_eq!(
+        admin.post("/v1/pravas", new).await.expect(201).json["pravas"]["id"],
+        1
+    );
 }
 
 struct Scene {
@@ -76,7 +79,7 @@ impl Scene {
 fn reports_of(plan: &Value, stop: usize) -> String {
     format!(
         "/v1/pravas/{}/stops/{}/reports",
-        plan["id"], plan["stops"][stop]["id"]
+        plan["pravas"]["id"], plan["stops"][stop]["id"]
     )
 }
 
@@ -101,7 +104,7 @@ async fn a_tour_is_planned_reported_and_covered_by_leader_and_seat() {
     let path = reports_of(&plan, 0);
     let answer = s.admin.post(&path, report()).await.expect(201).json;
     assert_eq!(
-        (&answer["held"], &answer["reports"][0]["attendance"]),
+        (&answer["stop"]["held"], &answer["reports"][0]["attendance"]),
         (&json!(true), &json!(45))
     );
     let mut not_held = report();
@@ -130,7 +133,7 @@ async fn a_tour_is_planned_reported_and_covered_by_leader_and_seat() {
 async fn a_stop_without_a_report_is_missing_from_the_next_day_on() {
     let s = scene().await;
     let plan = s.plan().await;
-    let (tour, stop) = (&plan["id"], &plan["stops"][1]);
+    let (tour, stop) = (&plan["pravas"]["id"], &plan["stops"][1]);
     let path = format!("/v1/pravas/{tour}/stops/{}", stop["id"]);
     let later = json!({"day": "2026-11-25"});
     s.admin.patch(&path, later.clone()).await.expect(428);
@@ -221,7 +224,7 @@ async fn a_report_is_stored_once_and_the_latest_holds() {
     other["held"] = json!(false);
     other["reported_at"] = json!(noon() - TimeDelta::hours(3));
     let answer = s.admin.post(&path, other).await.expect(201).json;
-    assert_eq!(answer["held"], true, "the later one holds");
+    assert_eq!(answer["stop"]["held"], true, "the later one holds");
     assert_eq!(answer["reports"].as_array().unwrap().len(), 2);
     let mut phone = report();
     phone["observations"] = json!("Call 98123 45678");
@@ -261,11 +264,11 @@ async fn what_a_stop_raises_and_a_review_finds_become_tasks() {
     let stop = s
         .get(&format!(
             "/v1/pravas/{}/stops/{}",
-            plan["id"], plan["stops"][0]["id"]
+            plan["pravas"]["id"], plan["stops"][0]["id"]
         ))
         .await;
     assert_eq!(stop["reports"].as_array().unwrap().len(), 1);
-    let path = format!("/v1/pravas/{}/reviews", plan["id"]);
+    let path = format!("/v1/pravas/{}/reviews", plan["pravas"]["id"]);
     let finding = |owner: Value| {
         json!({"held_on": "2026-11-23", "summary": "Two of two", "findings": [{"finding": "On paper only",
                "task": {"unit_id": s.world.unit("S1-M1"), "title": "Confirm the committees", "due_on": "2026-12-15", "owner_id": owner}}]})
@@ -318,7 +321,7 @@ async fn a_tour_takes_its_seats_from_a_target_set() {
     let mut new = tour(s.world.unit("S1"), s.leader);
     new["target_set"] = set.clone();
     let made = s.admin.post("/v1/pravas", new.clone()).await.expect(201).json;
-    assert_eq!(made["seats"], json!([s.world.unit("S1-AC2")]));
+    assert_eq!(made["pravas"]["seats"], json!([s.world.unit("S1-AC2")]));
     s.plan().await;
     assert_eq!(s.items("S1", "seats").await.len(), 2);
     let narrowed = s.items("S1", &format!("seats?target_set={set}")).await;
@@ -367,15 +370,15 @@ async fn what_cannot_be_a_tour_is_refused_field_by_field() {
 async fn each_sees_of_a_tour_what_lies_in_his_scope() {
     let s = scene().await;
     let plan = s.plan().await;
-    let path = format!("/v1/pravas/{}", plan["id"]);
+    let path = format!("/v1/pravas/{}", plan["pravas"]["id"]);
     let seat = s.actor(Role::ConstituencyCoordinator, "S1-AC1").await;
     let seen = seat.get(&path).await.expect(200).json;
-    assert_eq!(seen["seats"], json!([s.world.unit("S1-AC1")]));
+    assert_eq!(seen["pravas"]["seats"], json!([s.world.unit("S1-AC1")]));
     assert_eq!(seen["stops"].as_array().unwrap().len(), 2);
     let other = s.actor(Role::ConstituencyCoordinator, "S1-AC2").await;
     let seen = other.get(&path).await.expect(200).json;
     assert_eq!(
-        (&seen["seats"], &seen["stops"]),
+        (&seen["pravas"]["seats"], &seen["stops"]),
         (&json!([s.world.unit("S1-AC2")]), &json!([]))
     );
     other.post(&reports_of(&plan, 0), report()).await.expect(404);

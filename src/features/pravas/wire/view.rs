@@ -88,7 +88,6 @@ impl From<PravasRow> for PravasView {
 /// A tour with its stops.
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct PravasPlanView {
-    #[serde(flatten)]
     pub pravas: PravasView,
     /// Those in your scope, by day; the first 500.
     pub stops: Vec<StopView>,
@@ -139,7 +138,6 @@ impl From<StopRow> for StopView {
 /// A stop with all that was reported of it.
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct StopHistoryView {
-    #[serde(flatten)]
     pub stop: StopView,
     /// The latest 100, the one that holds first.
     pub reports: Vec<StopReportView>,
