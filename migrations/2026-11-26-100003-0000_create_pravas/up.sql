@@ -154,3 +154,44 @@ CREATE INDEX pravas_stop_tasks_stop_idx ON pravas_stop_tasks (stop_id, task_id);
 COMMENT ON TABLE pravas_stop_tasks IS 'Tasks that were raised at stops.';
 COMMENT ON COLUMN pravas_stop_tasks.task_id IS 'The task.';
 COMMENT ON COLUMN pravas_stop_tasks.stop_id IS 'The stop whose report raised it.';
+
+-- The second wall. What was reported of stops: one's own reports, and those of stops in scope.
+ALTER TABLE pravas_reports ENABLE ROW LEVEL SECURITY;
+ALTER TABLE pravas_reports FORCE ROW LEVEL SECURITY;
+CREATE POLICY pravas_reports_seen ON pravas_reports FOR SELECT USING (
+    worker_id = (SELECT wall_worker())
+    OR state_id = ANY ((SELECT wall_states())::integer[])
+    OR EXISTS (SELECT 1 FROM pravas_stops t JOIN lineages l ON l.unit_id = t.unit_id
+        WHERE t.id = pravas_reports.stop_id AND l.unit_ids && (SELECT wall_roots())
+        AND l.valid_from <= (SELECT wall_today()) AND (l.valid_to IS NULL OR l.valid_to > (SELECT wall_today()))));
+CREATE POLICY pravas_reports_made ON pravas_reports FOR INSERT WITH CHECK (
+    state_id = ANY ((SELECT wall_states())::integer[])
+    OR EXISTS (SELECT 1 FROM pravas_stops t JOIN lineages l ON l.unit_id = t.unit_id
+        WHERE t.id = pravas_reports.stop_id AND l.unit_ids && (SELECT wall_roots())
+        AND l.valid_from <= (SELECT wall_today()) AND (l.valid_to IS NULL OR l.valid_to > (SELECT wall_today()))));
+
+-- What was said of a tour: for whoever sees the tour.
+ALTER TABLE pravas_reviews ENABLE ROW LEVEL SECURITY;
+ALTER TABLE pravas_reviews FORCE ROW LEVEL SECURITY;
+CREATE POLICY pravas_reviews_seen ON pravas_reviews FOR SELECT USING (
+    EXISTS (SELECT 1 FROM pravas p WHERE p.id = pravas_reviews.pravas_id AND (
+        p.state_id = ANY ((SELECT wall_states())::integer[])
+        OR EXISTS (SELECT 1 FROM lineages l WHERE l.unit_ids && (SELECT wall_roots())
+            AND l.valid_from <= (SELECT wall_today()) AND (l.valid_to IS NULL OR l.valid_to > (SELECT wall_today()))
+            AND l.unit_id IN (SELECT p.unit_id
+                UNION ALL SELECT s.unit_id FROM pravas_seats s WHERE s.pravas_id = p.id
+                UNION ALL SELECT t.unit_id FROM pravas_stops t WHERE t.pravas_id = p.id)))));
+CREATE POLICY pravas_reviews_made ON pravas_reviews FOR INSERT WITH CHECK (
+    EXISTS (SELECT 1 FROM pravas p WHERE p.id = pravas_reviews.pravas_id AND (
+        p.state_id = ANY ((SELECT wall_states())::integer[])
+        OR EXISTS (SELECT 1 FROM lineages l WHERE l.unit_ids && (SELECT wall_roots())
+            AND l.valid_from <= (SELECT wall_today()) AND (l.valid_to IS NULL OR l.valid_to > (SELECT wall_today()))
+            AND l.unit_id IN (SELECT p.unit_id
+                UNION ALL SELECT s.unit_id FROM pravas_seats s WHERE s.pravas_id = p.id
+                UNION ALL SELECT t.unit_id FROM pravas_stops t WHERE t.pravas_id = p.id)))));
+ALTER TABLE pravas_findings ENABLE ROW LEVEL SECURITY;
+ALTER TABLE pravas_findings FORCE ROW LEVEL SECURITY;
+CREATE POLICY pravas_findings_seen ON pravas_findings FOR SELECT USING (
+    EXISTS (SELECT 1 FROM pravas_reviews r WHERE r.id = pravas_findings.review_id));
+CREATE POLICY pravas_findings_made ON pravas_findings FOR INSERT WITH CHECK (
+    EXISTS (SELECT 1 FROM pravas_reviews r WHERE r.id = pravas_findings.review_id));
