@@ -18,7 +18,8 @@ const SIZES: [i64; 3] = [10_000, 40_000, 138_771];
 const REQUESTS: usize = 200;
 
 /// A state of so many booths: 92 in a mandal, 20 mandals in a district, 344 booths in an assembly constituency, five of those
-/// in a parliamentary one. Seven days with a visit in each booth; of three posts two are held and one confirmed.
+/// in a parliamentary one. Seven days with a visit in each booth; of three posts two are held and one confirmed; 20 tasks for every booth,
+/// each done by a tenth of them; a stop of a tour in every mandal.
 fn state_of(booths: i64) -> String {
     format!(
         "INSERT INTO units (id, code, level, name, state_id, doors, created_at, updated_at)
@@ -62,7 +63,25 @@ fn state_of(booths: i64) -> String {
          INSERT INTO targets (state_id, unit_id, level, indicator, value, valid_from, reason, set_at)
          SELECT 2, 2, level, indicator, 50, '2026-01-01', 'Bench', now()
          FROM unnest(ARRAY['state', 'district', 'mandal', 'parliamentary_constituency']) level,
-              unnest(ARRAY['visits_per_booth', 'doors_reached_share', 'contact_rate', 'full_committees_share', 'posts_vacant']) indicator;
+              unnest(ARRAY['visits_per_booth', 'doors_reached_share', 'contact_rate', 'full_committees_share', 'posts_vacant',
+                           'tasks_done_share', 'stops_made_share']) indicator;
+         INSERT INTO tasks (id, state_id, unit_id, level, title, instructions, evidence, set_on, due_on, created_at, changed_at)
+         SELECT n, 2, 2, 'booth', 'Task ' || n, '', 'none', current_date - 30, current_date + 30, now(), now()
+         FROM generate_series(1, 20) n;
+         INSERT INTO task_reports (state_id, id, task_id, unit_id, worker_id, reported_at, received_at, counted_at, status, sent_digest)
+         SELECT 2, md5(k || '-' || u.id)::uuid, k, u.id, 10, now(), now(), now(), 'done', sha256('bench')
+         FROM generate_series(1, 20) k JOIN units u ON u.level = 'booth' AND u.id % 10 = k % 10;
+         INSERT INTO task_units (state_id, unit_id, task_id, status, report_id, reported_by, counted_at)
+         SELECT state_id, unit_id, task_id, status, id, worker_id, counted_at FROM task_reports;
+         INSERT INTO task_totals (state_id, unit_id, task_id, accepted, done, verified, returned)
+         SELECT 2, a, s.task_id, 0, count(*), 0, 0
+         FROM task_units s JOIN lineages l ON l.unit_id = s.unit_id CROSS JOIN unnest(l.unit_ids) a
+         WHERE a <> 1 GROUP BY a, s.task_id;
+         INSERT INTO pravas (id, state_id, unit_id, leader_id, title, starts_on, ends_on, created_at, changed_at)
+         SELECT n, 2, 2, 1, 'Pravas ' || n, current_date - 20, current_date, now(), now() FROM generate_series(1, 20) n;
+         INSERT INTO pravas_stops (pravas_id, state_id, unit_id, day, purpose, changed_at, report_id, held)
+         SELECT 1 + id % 20, 2, id, current_date - 1 - id % 20, 'Bench', now(), md5(id::text)::uuid, id % 3 > 0
+         FROM units WHERE level = 'mandal';
          INSERT INTO devices (id, worker_id, created_at, last_seen_at) VALUES ('{device}', 1, now(), now());
          INSERT INTO sessions (id, worker_id, device_id, strength, created_at, expires_at)
          VALUES ('{session}', 1, '{device}', 'totp', now(), '2100-01-01');
@@ -80,6 +99,8 @@ pub async fn measure(postgres: &EmbeddedPostgres, dir: &Path) {
         "shortfalls?level=district&campaign=1",
         "shortfalls?level=parliamentary_constituency&campaign=1",
         "shortfalls?level=mandal&campaign=1",
+        "task-counts",
+        "task-counts/children?level=district",
         "strength?level=district",
     ]
     .map(|path| (path, Vec::new()))

@@ -21,6 +21,7 @@ use crate::features;
 use crate::features::bulk_voids::Undoing;
 use crate::features::cadre::Recounter;
 use crate::features::feed::Followers;
+use crate::features::measures::Meeter;
 use crate::features::privacy::{self, Retention};
 use crate::features::sessions::{self, Outbox, Sender};
 use crate::features::strength::Grader;
@@ -275,6 +276,7 @@ pub struct Running {
     pub recounter: Recounter,
     pub undoing: Undoing,
     pub grader: Grader,
+    pub meeter: Meeter,
 }
 
 /// Seals what is not sealed yet, starts the background tasks and serves on a listener. The database is migrated.
@@ -298,6 +300,7 @@ pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiE
     let recounter = Recounter::start(&state.db, &state.clock);
     let undoing = Undoing::start(&state.db, &state.clock);
     let grader = Grader::start(&state.db, &state.clock);
+    let meeter = Meeter::start(&state.db, &state.clock);
     let shared = state.clone();
     let mut server = HttpServer::new(move || build(shared.clone()))
         .shutdown_timeout(8)
@@ -323,6 +326,7 @@ pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiE
         recounter,
         undoing,
         grader,
+        meeter,
     })
 }
 
@@ -344,6 +348,7 @@ impl Running {
         self.retention.stop().await;
         self.recounter.stop().await;
         self.grader.stop().await;
+        self.meeter.stop().await;
         self.sender.stop().await;
         self.deliverer.stop().await;
         self.watch.stop().await;

@@ -16,6 +16,7 @@ pub mod elections;
 pub mod feed;
 pub mod health;
 pub mod households;
+pub mod indicators;
 pub mod measures;
 pub mod pravas;
 pub mod privacy;
@@ -43,6 +44,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     sessions::routes(config);
     elections::routes(config);
     target_sets::routes(config);
+    indicators::routes(config);
     tasks::routes(config);
     pravas::routes(config);
     campaigns::routes(config);
@@ -57,6 +59,8 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     totals::routes(config);
     cadre::routes(config);
     seals::routes(config);
+    seals::routes(config);
+    draws::routes(config);
     measures::routes(config);
     strength::routes(config);
     feed::routes(config);

@@ -17,6 +17,7 @@ mod bulk_voids;
 mod cadre;
 mod campaigns;
 mod contacts;
+mod direction;
 mod draws;
 mod edge;
 mod elections;

@@ -121,7 +121,15 @@ async fn a_tour_is_planned_reported_and_covered_by_leader_and_seat() {
     assert_eq!(never.len(), 1);
     assert_eq!(never[0]["code"], "S1-AC2", "given to him and never visited");
     let leaders = s.items("S1", "leaders").await;
-    let wanted = json!({"leader_id": s.leader, "seats": 2, "seats_visited": 1, "stops_planned": 2, "stops_made": 1, "reports_missing": 0});
+    let wanted = json!({"leader_id": s.leader, "seats": 2, "seats_visited": 1, "stops_planned": 2, "stops_made": 1, "reports_missing": 0,
+        "trace": format!("/v1/units/{}/pravas/stops?leader_id={}", s.world.unit("S1"), s.leader)});
+    assert_eq!(
+        s.get(wanted["trace"].as_str().unwrap()).await["items"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
     assert_eq!(leaders, [wanted]);
     assert!(s.items("S2", "leaders").await.is_empty());
     // From another leader's point of view there is nothing.

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 
-use super::catalogue::{Figures, Indicator, Source};
 use super::queries::{ChildRow, Visited, signed_figures, visit_figures};
 use super::rules::last_week;
 use crate::access::Permit;
 use crate::features::cadre::{CadreAsk, CadreCounts, cadre_counts};
+use crate::features::draws::{self, audited_of_units};
+use crate::features::indicators::{Figures, Indicator, Source};
+use crate::features::pravas::stops_of_units;
+use crate::features::tasks::figures_of_units;
 use crate::platform::db::Tx;
 use crate::platform::error::ApiError;
 use crate::platform::ids::UnitId;
@@ -94,7 +97,73 @@ pub async fn figures_of<A>(
             pair.before.signed = row.signed_before;
         }
     }
+    if from(Source::Audits) {
+        add_audits(tx, permit, ask, &mut pairs).await?;
+    }
+    if from(Source::Tasks) {
+        let ids: Vec<UnitId> = pairs.keys().copied().collect();
+        for (id, figures) in figures_of_units(tx, permit, ask.today, &ids).await? {
+            let now = &mut pairs.entry(id).or_default().now;
+            now.tasks_assigned = figures.assigned;
+            now.tasks_done = figures.work.done;
+            now.tasks_overdue = figures.overdue;
+        }
+    }
+    if from(Source::Tours) {
+        add_tours(tx, permit, ask, &mut pairs).await?;
+    }
     Ok(pairs)
+}
+
+/// Audits of draws whose days lie in the period; those of before ended by then.
+async fn add_audits<A>(
+    tx: &mut Tx,
+    permit: &Permit<A>,
+    ask: &FiguresAsk<'_>,
+    pairs: &mut BTreeMap<UnitId, Pair>,
+) -> Result<(), ApiError> {
+    let ids: Vec<UnitId> = pairs.keys().copied().collect();
+    let mut span = draws::Span {
+        campaign_id: ask.visited.campaign_id,
+        from: ask.visited.from,
+        to: ask.visited.to,
+    };
+    for is_now in [true, false] {
+        for (id, audited) in audited_of_units(tx, permit, &ids, span).await? {
+            let pair = pairs.entry(id).or_default();
+            let figures = if is_now { &mut pair.now } else { &mut pair.before };
+            figures.checked = audited.checked;
+            figures.mismatched = audited.mismatched;
+            figures.audit_frame = audited.frame;
+            figures.audit_refuted = audited.refuted;
+        }
+        span.to = Some(earlier(ask.visited.to, ask.before));
+    }
+    Ok(())
+}
+
+/// Stops up to today, and up to the day that is compared with.
+async fn add_tours<A>(
+    tx: &mut Tx,
+    permit: &Permit<A>,
+    ask: &FiguresAsk<'_>,
+    pairs: &mut BTreeMap<UnitId, Pair>,
+) -> Result<(), ApiError> {
+    let ids: Vec<UnitId> = pairs.keys().copied().collect();
+    for (is_now, last) in [(true, ask.today), (false, ask.before)] {
+        let last = earlier(ask.visited.to, last);
+        for (id, stops) in stops_of_units(tx, permit, &ids, ask.visited.from, Some(last)).await? {
+            let pair = pairs.entry(id).or_default();
+            let figures = if is_now { &mut pair.now } else { &mut pair.before };
+            figures.stops_planned = stops.planned;
+            figures.stops_made = stops.made;
+        }
+    }
+    Ok(())
+}
+
+fn earlier(day: Option<NaiveDate>, other: NaiveDate) -> NaiveDate {
+    day.map_or(other, |day| day.min(other))
 }
 
 async fn add_cadre<A>(

@@ -15,6 +15,7 @@ use crate::platform::ids::{CampaignId, UnitId, WorkerId};
 use crate::platform::statement::statement;
 use crate::platform::stored::Stored;
 
+pub mod meeting;
 pub mod snapshots;
 
 /// A unit under the one that is asked about.

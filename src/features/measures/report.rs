@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{NaiveDate, TimeDelta};
 
-use super::catalogue::{CATALOGUE, Figures, Indicator, Source, Trace};
 use super::figures::{FiguresAsk, Pair, figures_of};
 use super::queries::{
     ChildRow, Narrowed, TargetRow, Visited, campaign_targets, children_of, find_unit, targets_for,
 };
-use super::rules::{CampaignTargets, SetBy, heaviest, last_week, rank, resolve, rounded};
+use super::rules::{CampaignTargets, SetBy, heaviest, rank, resolve, rounded};
+use super::trace::Tracer;
 use super::wire::report::{HeavyPart, ShortfallGroup, ShortfallItem, ShortfallReport, TraceView};
 use super::wire::{Asked, RankedUnit};
 use crate::access::actions::ShortfallRead;
 use crate::access::{Caller, Permit};
+use crate::features::indicators::{CATALOGUE, Figures, Indicator, Source};
 use crate::features::target_sets::members_today;
 use crate::platform::db::Tx;
 use crate::platform::error::ApiError;
@@ -250,7 +251,12 @@ impl<'a> Desk<'a> {
         pair: &Pair,
     ) -> ShortfallItem {
         let actual = indicator.value(&pair.now);
-        let known = indicator.source != Source::Cadre || pair.cadre_before;
+        let known = match indicator.source {
+            Source::Cadre => pair.cadre_before,
+            // How units stood to their tasks on an earlier day is not kept as a figure.
+            Source::Tasks => false,
+            Source::Visits | Source::SignOffs | Source::Audits | Source::Tours => true,
+        };
         let before = indicator.value(&pair.before).filter(|_| known);
         ShortfallItem {
             rank: 0,
@@ -278,46 +284,16 @@ impl<'a> Desk<'a> {
     }
 
     fn trace(&self, indicator: &Indicator, unit_id: UnitId) -> TraceView {
-        TraceView {
-            numerator: self.link(indicator.traces.0, unit_id),
-            denominator: indicator.traces.1.map(|trace| self.link(trace, unit_id)),
-        }
-    }
-
-    fn link(&self, trace: Trace, id: UnitId) -> String {
-        let mut visited = format!("/v1/visits?under={id}");
-        let asked = self.asked;
-        for (name, value) in [
-            ("campaign_id", asked.campaign.map(|id| id.to_string())),
-            ("from", asked.from.map(|day| day.to_string())),
-            ("to", asked.to.map(|day| day.to_string())),
-        ] {
-            if let Some(value) = value {
-                visited.push_str(&format!("&{name}={value}"));
-            }
-        }
-        let campaign = |sign: char| {
-            asked
-                .campaign
-                .map(|id| format!("{sign}campaign={id}"))
-                .unwrap_or_default()
+        let seats = self.seats.as_deref().unwrap_or_default();
+        let tracer = Tracer {
+            asked: self.asked,
+            today: self.today,
+            unit_id,
+            is_sum: self.sums_seats() && !seats.contains(&unit_id),
         };
-        match trace {
-            Trace::Visits => visited,
-            Trace::Contacts => format!("{visited}&outcome=met"),
-            // Of what is flagged the queue shows what nobody has judged; the rest is found by its flags.
-            Trace::Flagged => visited,
-            Trace::Verified => format!("{visited}&review=verified"),
-            Trace::Rejected => format!("{visited}&review=rejected"),
-            Trace::Booths => format!("/v1/units?level=booth&under={id}"),
-            Trace::Workers => format!("/v1/workers?under={id}&active=true"),
-            Trace::Committees => format!("/v1/units/{id}/committees/children?level=booth{}", campaign('&')),
-            Trace::Vacancies => format!("/v1/units/{id}/vacancies{}", campaign('?')),
-            Trace::Unconfirmed => format!("/v1/units/{id}/vacancies?unconfirmed=true{}", campaign('&')),
-            Trace::SignOffs => format!(
-                "/v1/units/{id}/sign-offs?week={}",
-                last_week(self.today).format("%G-W%V")
-            ),
+        TraceView {
+            numerator: tracer.link(indicator.traces.0),
+            denominator: indicator.traces.1.map(|trace| tracer.link(trace)),
         }
     }
 

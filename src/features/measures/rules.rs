@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 
-use super::catalogue::{Figures, Indicator, number};
 use super::queries::TargetRow;
+use crate::features::indicators::{Figures, Indicator, number};
 use crate::platform::ids::{CampaignId, UnitId};
 
 /// Levels from the nearest to the farthest above: of targets set at several units above one, that of the first counts.
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn what_lacks_most_weighs_most_and_what_lacks_nothing_nothing() {
-        let indicator = crate::features::measures::find_indicator("contact_rate").unwrap();
+        let indicator = crate::features::indicators::find("contact_rate").unwrap();
         let part = |id: i32, visits, met| {
             let figures = Figures {
                 visits,

@@ -1,9 +1,9 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::catalogue::{Direction, Indicator, Measure, Source, find};
 use super::queries::{ChildRow, TargetRow};
 use super::rules::parts_of;
+use crate::features::indicators::find;
 use crate::features::units::Level;
 use crate::platform::ids::{CampaignId, UnitId, WorkerId};
 use crate::platform::page::{DEFAULT_LIMIT, MAX_LIMIT};
@@ -11,47 +11,6 @@ use crate::platform::validate::{FieldErrors, Validate};
 
 pub mod report;
 pub mod snapshots;
-
-/// An indicator of the catalogue.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct IndicatorView {
-    #[schema(example = "doors_reached_share")]
-    pub id: String,
-    #[schema(example = "Doors reached")]
-    pub name: String,
-    /// In words, by the names that the figures have in totals and committees.
-    #[schema(example = "100 x doors_reached / doors of the booths, where they are known")]
-    pub formula: String,
-    #[schema(inline)]
-    pub unit: Measure,
-    #[schema(inline)]
-    pub direction: Direction,
-    /// Levels at which it is measured.
-    #[schema(example = json!(["state", "mandal", "booth"]))]
-    pub levels: Vec<String>,
-    #[schema(inline)]
-    pub source: Source,
-}
-
-impl From<&Indicator> for IndicatorView {
-    fn from(indicator: &Indicator) -> Self {
-        Self {
-            id: indicator.id.to_owned(),
-            name: indicator.name.to_owned(),
-            formula: indicator.formula.to_owned(),
-            unit: indicator.measure,
-            direction: indicator.direction,
-            levels: indicator.levels.iter().map(|level| (*level).to_owned()).collect(),
-            source: indicator.source,
-        }
-    }
-}
-
-/// The catalogue.
-#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-pub struct CatalogueView {
-    pub items: Vec<IndicatorView>,
-}
 
 /// A target to set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -95,11 +54,7 @@ impl Validate for NewTarget {
                     );
                 }
                 if let Some(value) = self.value {
-                    let most = match indicator.measure {
-                        Measure::Percent => 100.0,
-                        Measure::PerBooth | Measure::Count => 1e9,
-                    };
-                    errors.range("/value", value, 0.0, most);
+                    errors.range("/value", value, 0.0, indicator.measure.most());
                 }
             }
         }

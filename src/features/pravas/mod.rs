@@ -38,5 +38,6 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(api::reviews::create_review)
         .service(api::coverage::list_seats)
         .service(api::coverage::list_leaders)
-        .service(api::coverage::list_missing_reports);
+        .service(api::coverage::list_missing_reports)
+        .service(api::coverage::list_unit_stops);
 }

@@ -314,6 +314,43 @@ pub async fn list_stops(
     .await
 }
 
+/// The stops under the unit on their days, of tours that stand, by day; only those that were held, or not, if asked.
+pub async fn list_stops_under(
+    tx: &mut Tx,
+    permit: &Permit<PravasRead>,
+    asked: &coverage::Asked,
+    held: Option<bool>,
+    after: Option<(NaiveDate, StopId)>,
+    limit: i64,
+) -> QueryResult<Vec<StopRow>> {
+    statement(concat!(
+        "WITH f AS NOT MATERIALIZED (
+             SELECT $1::int AS under, $2::int AS leader_id, $3::date AS first, $4::date AS last, $5::int[] AS seats,
+                    $6::bool AS held, coalesce($7::date, '-infinity') AS after_day, coalesce($8::int, 0) AS after_id)
+         SELECT ",
+        stop_columns!(),
+        " FROM f CROSS JOIN pravas_stops t JOIN pravas p ON p.id = t.pravas_id AND p.cancelled_at IS NULL
+          JOIN lineages l ON l.unit_id = t.unit_id AND f.under = ANY (l.unit_ids)
+               AND l.valid_from <= t.day AND (l.valid_to IS NULL OR l.valid_to > t.day)
+          WHERE t.cancelled_at IS NULL AND p.leader_id = coalesce(f.leader_id, p.leader_id)
+            AND t.day BETWEEN coalesce(f.first, t.day) AND coalesce(f.last, t.day)
+            AND (f.seats IS NULL OR l.unit_ids && f.seats) AND (f.held IS NULL OR t.held = f.held)
+            AND (t.day, t.id) > (f.after_day, f.after_id)
+          ORDER BY t.day, t.id LIMIT $9"
+    ))
+    .bind::<Integer, _>(permit.unit_id())
+    .bind::<Nullable<Integer>, _>(asked.leader_id)
+    .bind::<Nullable<Date>, _>(asked.from)
+    .bind::<Nullable<Date>, _>(asked.to)
+    .bind::<Nullable<Array<Integer>>, _>(asked.seats.as_deref())
+    .bind::<Nullable<Bool>, _>(held)
+    .bind::<Nullable<Date>, _>(after.map(|after| after.0))
+    .bind::<Nullable<Integer>, _>(after.map(|after| after.1))
+    .bind::<BigInt, _>(limit)
+    .load(tx)
+    .await
+}
+
 /// A stop, held until the transaction ends if it is to be changed; whether the caller may see it, its unit decides.
 pub async fn find_stop(
     tx: &mut Tx,

@@ -15,7 +15,8 @@ use super::rules::{grade, mean, score};
 use super::wire::GradeRule;
 use crate::access::actions::StrengthGrade;
 use crate::access::policy::{Permit, program_permit};
-use crate::features::measures::{ChildRow, FiguresAsk, Indicator, Visited, figures_of, find_indicator};
+use crate::features::indicators::{Indicator, find};
+use crate::features::measures::{ChildRow, FiguresAsk, Visited, figures_of};
 use crate::journal::{Actor, Digest, Entry, Record};
 use crate::platform::clock::Clock;
 use crate::platform::db::{Db, Tx};
@@ -166,7 +167,7 @@ async fn grade_booths(
         .rule
         .parts
         .iter()
-        .filter_map(|part| find_indicator(&part.indicator))
+        .filter_map(|part| find(&part.indicator))
         .collect();
     let back = TimeDelta::days(current.rule.days.saturating_sub(1));
     let ask = FiguresAsk {

@@ -1,14 +1,14 @@
 //! From figures to a score, from a score to a grade.
 
 use super::wire::GradeRule;
-use crate::features::measures::{Direction, Figures, find_indicator};
+use crate::features::indicators::{Direction, Figures, find};
 
 /// The score that figures earn under a rule, from 0 to 100: the share of the weights of what can be told.
 #[must_use]
 pub fn score(rule: &GradeRule, figures: &Figures) -> f64 {
     let (mut earned, mut of) = (0.0, 0.0);
     for part in &rule.parts {
-        let Some(indicator) = find_indicator(&part.indicator) else {
+        let Some(indicator) = find(&part.indicator) else {
             continue;
         };
         let Some(value) = indicator.value(figures) else {

@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::queries::{ChangeRow, HistoryRow, RuleRow};
-use crate::features::measures::find_indicator;
+use crate::features::indicators::find;
 use crate::features::units::Level;
 use crate::platform::ids::{UnitId, WorkerId};
 use crate::platform::validate::{FieldErrors, Validate};
@@ -90,7 +90,7 @@ impl Validate for NewGradeRule {
         let mut seen = BTreeSet::new();
         for (n, part) in self.rule.parts.iter().enumerate() {
             let at = |name: &str| format!("/rule/parts/{n}/{name}");
-            match find_indicator(&part.indicator) {
+            match find(&part.indicator) {
                 Some(indicator) if indicator.levels.contains(&"booth") => {}
                 _ => errors.add(
                     at("indicator"),

@@ -1,7 +1,7 @@
 //! Tasks themselves; `units` holds how units stand to them, `counts` how many.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use diesel::sql_types::{Array, BigInt, Bool, Date, Integer, Nullable, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Bool, Date, Double, Integer, Nullable, Text, Timestamptz};
 use diesel::{OptionalExtension, QueryResult};
 use diesel_async::RunQueryDsl;
 
@@ -9,10 +9,11 @@ use super::wire::NewTask;
 use crate::access::actions::{TaskRead, TaskWrite, WorkerRead};
 use crate::access::{Permit, Scope};
 use crate::platform::db::Tx;
-use crate::platform::ids::{TaskId, UnitId, WorkerId};
+use crate::platform::ids::{CampaignId, TaskId, UnitId, WorkerId};
 use crate::platform::statement::statement;
 
 pub mod counts;
+pub mod measured;
 pub mod units;
 
 /// The columns of a task.
@@ -58,14 +59,22 @@ macro_rules! task_columns {
             $table,
             ".change_reason, ",
             $table,
-            ".cancelled_at"
+            ".cancelled_at, ",
+            $table,
+            ".indicator, ",
+            $table,
+            ".measure_value, ",
+            $table,
+            ".measure_campaign_id, ",
+            $table,
+            ".measured_at"
         )
     };
 }
 pub(super) use task_columns;
 
 /// A row of `tasks`.
-#[derive(Clone, Debug, PartialEq, Eq, diesel::QueryableByName)]
+#[derive(Clone, Debug, PartialEq, diesel::QueryableByName)]
 pub struct TaskRow {
     #[diesel(sql_type = Integer)]
     pub id: TaskId,
@@ -107,6 +116,15 @@ pub struct TaskRow {
     pub change_reason: Option<String>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub cancelled_at: Option<DateTime<Utc>>,
+    /// What meets it; `None`: units report it.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub indicator: Option<String>,
+    #[diesel(sql_type = Nullable<Double>)]
+    pub measure_value: Option<f64>,
+    #[diesel(sql_type = Nullable<Integer>)]
+    pub measure_campaign_id: Option<CampaignId>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub measured_at: Option<DateTime<Utc>>,
 }
 
 // A task is seen by whoever reads at the unit that set it, above that, or below it.
@@ -128,12 +146,24 @@ macro_rules! visible {
     };
 }
 
+/// Which tasks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Listed {
+    /// Set by this unit or one under it.
+    pub under: Option<UnitId>,
+    /// Set for this target set.
+    pub target_set: Option<i32>,
+    /// Parts of this task.
+    pub part_of: Option<TaskId>,
+    pub cancelled: Option<bool>,
+}
+
 /// Visible tasks by id.
 pub async fn list_tasks(
     tx: &mut Tx,
     scope: &Scope<TaskRead>,
     today: NaiveDate,
-    (under, part_of, cancelled): (Option<UnitId>, Option<TaskId>, Option<bool>),
+    asked: Listed,
     after: Option<TaskId>,
     limit: i64,
 ) -> QueryResult<Vec<TaskRow>> {
@@ -141,18 +171,21 @@ pub async fn list_tasks(
         visible!(),
         " SELECT ",
         task_columns!("v"),
-        " FROM visible v, (SELECT $3::int AS under, $4::int AS part_of, $5::bool AS cancelled, $6::int AS after) p
+        " FROM visible v, (SELECT $3::int AS under, $4::int AS part_of, $5::bool AS cancelled, $6::int AS after,
+                                 $7::int AS target_set) p
           WHERE v.id > coalesce(p.after, 0) AND (p.under IS NULL OR p.under = ANY (v.lineage))
             AND (p.part_of IS NULL OR v.part_of = p.part_of)
             AND (p.cancelled IS NULL OR (v.cancelled_at IS NOT NULL) = p.cancelled)
-          ORDER BY v.id LIMIT $7"
+            AND (p.target_set IS NULL OR v.target_set_id = p.target_set)
+          ORDER BY v.id LIMIT $8"
     ))
     .bind::<Array<Integer>, _>(scope.roots())
     .bind::<Date, _>(today)
-    .bind::<Nullable<Integer>, _>(under)
-    .bind::<Nullable<Integer>, _>(part_of)
-    .bind::<Nullable<Bool>, _>(cancelled)
+    .bind::<Nullable<Integer>, _>(asked.under)
+    .bind::<Nullable<Integer>, _>(asked.part_of)
+    .bind::<Nullable<Bool>, _>(asked.cancelled)
     .bind::<Nullable<Integer>, _>(after)
+    .bind::<Nullable<Integer>, _>(asked.target_set)
     .bind::<BigInt, _>(limit)
     .load(tx)
     .await
@@ -211,8 +244,9 @@ pub async fn insert_task(
     statement(concat!(
         "WITH k AS (
              INSERT INTO tasks (state_id, unit_id, level, target_set_id, seats, title, instructions, evidence, set_on, due_on,
-                                part_of, owner_id, created_by, created_at, changed_by, changed_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+                                part_of, owner_id, created_by, created_at, changed_by, changed_at, indicator, measure_value,
+                                measure_campaign_id)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
              RETURNING *)
          SELECT ",
         task_columns!("k"),
@@ -234,6 +268,9 @@ pub async fn insert_task(
     .bind::<Timestamptz, _>(permit.actor().at)
     .bind::<Nullable<Integer>, _>(permit.actor().worker_id)
     .bind::<Timestamptz, _>(permit.actor().at)
+    .bind::<Nullable<Text>, _>(new.measure.as_ref().map(|measure| measure.indicator.as_str()))
+    .bind::<Nullable<Double>, _>(new.measure.as_ref().and_then(|measure| measure.value))
+    .bind::<Nullable<Integer>, _>(new.measure.as_ref().and_then(|measure| measure.campaign_id))
     .get_result(tx)
     .await
 }

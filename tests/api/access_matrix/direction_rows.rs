@@ -135,6 +135,7 @@ impl Scene {
             ),
             "list_pravas_seats" => ask("GET", format!("/v1/units/{booth}/pravas/seats")),
             "list_pravas_leaders" => ask("GET", format!("/v1/units/{booth}/pravas/leaders")),
+            "list_unit_stops" => ask("GET", format!("/v1/units/{booth}/pravas/stops")),
             "list_missing_stop_reports" => ask("GET", format!("/v1/units/{booth}/pravas/missing-reports")),
             _ => return self.measure_row(operation).await,
         };

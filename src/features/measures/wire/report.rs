@@ -3,7 +3,8 @@
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
-use super::{Asked, IndicatorView, RankedUnit};
+use super::{Asked, RankedUnit};
+use crate::features::indicators::IndicatorView;
 use crate::platform::ids::{CampaignId, UnitId};
 
 /// Where the rows behind a number are read.

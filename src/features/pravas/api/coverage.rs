@@ -9,9 +9,11 @@ use crate::access::policy::permit;
 use crate::features::pravas::queries::coverage::{
     Asked, list_leaders as load_leaders, list_missing, list_seats as load_seats,
 };
+use crate::features::pravas::queries::list_stops_under;
 use crate::features::pravas::wire::coverage::{
-    CoverageFilter, LeaderCoverageView, MissingReportView, SeatCoverageView,
+    CoverageFilter, LeaderCoverageView, MissingReportView, SeatCoverageView, StopFilter,
 };
+use crate::features::pravas::wire::view::StopView;
 use crate::features::target_sets::members_today;
 use crate::platform::body::{Path, Query};
 use crate::platform::db::{Db, Tx};
@@ -24,6 +26,7 @@ use crate::platform::validate::{FieldErrors, Validate};
 const SEATS: &str = "pravas seats";
 const LEADERS: &str = "pravas leaders";
 const MISSING: &str = "pravas missing reports";
+const STOPS: &str = "pravas stops";
 
 /// Which seats were given to leaders, and which of them were visited
 ///
@@ -61,7 +64,7 @@ pub async fn list_seats(
         rows,
         limit,
         |row| row.id,
-        SeatCoverageView::from,
+        |row| SeatCoverageView::new(row, &filter),
     ))
 }
 
@@ -99,7 +102,7 @@ pub async fn list_leaders(
         rows,
         limit,
         |row| row.leader_id,
-        LeaderCoverageView::from,
+        |row| LeaderCoverageView::new(row, *id, &filter),
     ))
 }
 
@@ -139,6 +142,48 @@ pub async fn list_missing_reports(
         limit,
         |row| (row.day, row.id),
         |row| MissingReportView::new(&row, today),
+    ))
+}
+
+/// The stops under a unit
+///
+/// Of tours that stand, wherever they were planned: a stop lies where its unit lay on its day. The rows behind the figures
+/// of seats, leaders and indicators.
+#[utoipa::path(
+    operation_id = "list_unit_stops", tag = "pravas", security(("bearer" = ["pravas.read"])),
+    params(("id" = i32, Path, example = 2), StopFilter),
+    responses(
+        (status = 200, description = "By day.", body = Page<StopView>),
+        (status = 400, description = "Not a cursor of this list.", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "You may see the unit, but no tours there.", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such unit, or outside your grants.", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A filter is not valid.", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+#[get("/v1/units/{id}/pravas/stops")]
+pub async fn list_unit_stops(
+    caller: Caller,
+    id: Path<UnitId>,
+    filter: Query<StopFilter>,
+    db: web::Data<Db>,
+) -> Result<Reply, ApiError> {
+    let held = filter.0.held;
+    let filter = valid(filter.0.covered())?;
+    let limit = filter.paging().limit()?;
+    let after: Option<(NaiveDate, StopId)> = filter.paging().after(STOPS)?;
+    let rows = db
+        .read(async |tx| {
+            let permit = permit::<PravasRead>(tx, &caller, *id).await?;
+            let asked = asked(tx, &caller, &filter).await?;
+            Ok(list_stops_under(tx, &permit, &asked, held, after, limit + 1).await?)
+        })
+        .await?;
+    Reply::ok(&Page::new(
+        STOPS,
+        rows,
+        limit,
+        |row| (row.day, row.id),
+        StopView::from,
     ))
 }
 

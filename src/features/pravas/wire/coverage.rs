@@ -48,6 +48,61 @@ impl Validate for CoverageFilter {
     }
 }
 
+/// Which stops.
+#[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct StopFilter {
+    /// Only stops of this leader.
+    #[param(value_type = Option<i32>)]
+    pub leader_id: Option<WorkerId>,
+    /// Only stops in the seats of this target set.
+    pub target_set: Option<i32>,
+    /// Only stops on this day or later.
+    pub from: Option<NaiveDate>,
+    /// Only stops on this day or before.
+    pub to: Option<NaiveDate>,
+    /// Only stops that were held as reported, or only those that were not; both and those without a report if not given.
+    pub held: Option<bool>,
+    /// 1 to 500, 50 if not given.
+    pub limit: Option<String>,
+    /// `next_cursor` of the answer before.
+    pub cursor: Option<String>,
+}
+
+impl StopFilter {
+    /// What it has in common with the figures.
+    pub fn covered(&self) -> CoverageFilter {
+        CoverageFilter {
+            leader_id: self.leader_id,
+            target_set: self.target_set,
+            from: self.from,
+            to: self.to,
+            visited: None,
+            limit: self.limit.clone(),
+            cursor: self.cursor.clone(),
+        }
+    }
+}
+
+/// Where the stops behind figures are read.
+fn stops_link(unit_id: UnitId, filter: &CoverageFilter, leader_id: Option<WorkerId>) -> String {
+    let mut link = format!("/v1/units/{unit_id}/pravas/stops");
+    let mut sign = '?';
+    for (name, value) in [
+        ("leader_id", leader_id.map(|id| id.to_string())),
+        ("target_set", filter.target_set.map(|id| id.to_string())),
+        ("from", filter.from.map(|day| day.to_string())),
+        ("to", filter.to.map(|day| day.to_string())),
+    ] {
+        if let Some(value) = value {
+            link.push_str(&format!("{sign}{name}={value}"));
+            sign = '&';
+        }
+    }
+    link
+}
+
 /// A constituency that was given to leaders.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct SeatCoverageView {
@@ -70,11 +125,16 @@ pub struct SeatCoverageView {
     /// False: given to somebody and never visited.
     #[schema(example = true)]
     pub visited: bool,
+    /// The stops behind the figures.
+    #[schema(example = "/v1/units/9/pravas/stops")]
+    pub trace: String,
 }
 
-impl From<SeatRow> for SeatCoverageView {
-    fn from(row: SeatRow) -> Self {
+impl SeatCoverageView {
+    /// As it was asked for.
+    pub fn new(row: SeatRow, filter: &CoverageFilter) -> Self {
         Self {
+            trace: stops_link(row.id, filter, filter.leader_id),
             unit_id: row.id,
             code: row.code,
             name: row.name,
@@ -105,11 +165,16 @@ pub struct LeaderCoverageView {
     /// Stops before today without a report.
     #[schema(example = 0)]
     pub reports_missing: i64,
+    /// The stops behind the figures.
+    #[schema(example = "/v1/units/2/pravas/stops?leader_id=1")]
+    pub trace: String,
 }
 
-impl From<LeaderRow> for LeaderCoverageView {
-    fn from(row: LeaderRow) -> Self {
+impl LeaderCoverageView {
+    /// What he covered under a unit, as it was asked for.
+    pub fn new(row: LeaderRow, unit_id: UnitId, filter: &CoverageFilter) -> Self {
         Self {
+            trace: stops_link(unit_id, filter, Some(row.leader_id)),
             leader_id: row.leader_id,
             seats: row.seats,
             seats_visited: row.seats_visited,

@@ -5,7 +5,7 @@ use std::ops::AddAssign;
 use serde::{Deserialize, Serialize};
 
 /// What is kept of a unit, that indicators are made of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Figures {
     pub visits: i64,
     pub met: i64,
@@ -23,6 +23,18 @@ pub struct Figures {
     pub complete: i64,
     pub mandals: i64,
     pub signed: i64,
+    /// Back-checks that found something out, and how many of them refuted the visit.
+    pub checked: i64,
+    pub mismatched: i64,
+    /// Visits that the draws behind these checks could have drawn, and how many of them the checks would refute.
+    pub audit_frame: f64,
+    pub audit_refuted: f64,
+    /// Units that have a task, summed over the tasks.
+    pub tasks_assigned: i64,
+    pub tasks_done: i64,
+    pub tasks_overdue: i64,
+    pub stops_planned: i64,
+    pub stops_made: i64,
 }
 
 impl AddAssign for Figures {
@@ -43,6 +55,15 @@ impl AddAssign for Figures {
         self.complete += other.complete;
         self.mandals += other.mandals;
         self.signed += other.signed;
+        self.checked += other.checked;
+        self.mismatched += other.mismatched;
+        self.audit_frame += other.audit_frame;
+        self.audit_refuted += other.audit_refuted;
+        self.tasks_assigned += other.tasks_assigned;
+        self.tasks_done += other.tasks_done;
+        self.tasks_overdue += other.tasks_overdue;
+        self.stops_planned += other.stops_planned;
+        self.stops_made += other.stops_made;
     }
 }
 
@@ -66,6 +87,17 @@ pub enum Measure {
     Count,
 }
 
+impl Measure {
+    /// The most that can be asked for.
+    #[must_use]
+    pub const fn most(self) -> f64 {
+        match self {
+            Self::Percent => 100.0,
+            Self::PerBooth | Self::Count => 1e9,
+        }
+    }
+}
+
 /// Where its figures come from, which says where they are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -73,6 +105,9 @@ pub enum Source {
     Visits,
     Cadre,
     SignOffs,
+    Audits,
+    Tasks,
+    Tours,
 }
 
 /// Rows behind a number.
@@ -89,6 +124,11 @@ pub enum Trace {
     Vacancies,
     Unconfirmed,
     SignOffs,
+    Audits,
+    Tasks,
+    OverdueTasks,
+    StopsMade,
+    Stops,
 }
 
 /// One indicator.
@@ -107,6 +147,9 @@ pub struct Indicator {
     pub numerator: fn(&Figures) -> i64,
     /// `None` for a plain count.
     pub denominator: Option<fn(&Figures) -> i64>,
+    /// Where samples stand for more than themselves: what the numerator and the denominator are estimated to be of the whole;
+    /// the value is the quotient of these.
+    pub estimated: Option<fn(&Figures) -> (f64, f64)>,
     pub traces: (Trace, Option<Trace>),
 }
 
@@ -137,6 +180,7 @@ pub const CATALOGUE: &[Indicator] = &[
         levels: EVERY,
         numerator: |f| f.visits,
         denominator: Some(|f| f.booths),
+        estimated: None,
         traces: (Trace::Visits, Some(Trace::Booths)),
     },
     Indicator {
@@ -150,6 +194,7 @@ pub const CATALOGUE: &[Indicator] = &[
         levels: EVERY,
         numerator: |f| f.doors_reached,
         denominator: Some(|f| f.doors),
+        estimated: None,
         traces: (Trace::Contacts, Some(Trace::Booths)),
     },
     Indicator {
@@ -163,6 +208,7 @@ pub const CATALOGUE: &[Indicator] = &[
         levels: EVERY,
         numerator: |f| f.met,
         denominator: Some(|f| f.visits),
+        estimated: None,
         traces: (Trace::Contacts, Some(Trace::Visits)),
     },
     Indicator {
@@ -176,6 +222,7 @@ pub const CATALOGUE: &[Indicator] = &[
         levels: EVERY,
         numerator: |f| f.verified,
         denominator: Some(|f| f.visits),
+        estimated: None,
         traces: (Trace::Verified, Some(Trace::Visits)),
     },
     Indicator {
@@ -189,6 +236,7 @@ pub const CATALOGUE: &[Indicator] = &[
         levels: EVERY,
         numerator: |f| f.flagged,
         denominator: Some(|f| f.visits),
+        estimated: None,
         traces: (Trace::Flagged, Some(Trace::Visits)),
     },
     Indicator {
@@ -202,6 +250,7 @@ pub const CATALOGUE: &[Indicator] = &[
         levels: EVERY,
         numerator: |f| f.rejected,
         denominator: Some(|f| f.visits + f.rejected),
+        estimated: None,
         traces: (Trace::Rejected, Some(Trace::Visits)),
     },
     Indicator {
@@ -215,6 +264,7 @@ pub const CATALOGUE: &[Indicator] = &[
         levels: EVERY,
         numerator: |f| f.complete,
         denominator: Some(|f| f.committees),
+        estimated: None,
         traces: (Trace::Committees, Some(Trace::Committees)),
     },
     Indicator {
@@ -228,6 +278,7 @@ pub const CATALOGUE: &[Indicator] = &[
         levels: EVERY,
         numerator: |f| f.posts - f.held,
         denominator: None,
+        estimated: None,
         traces: (Trace::Vacancies, None),
     },
     Indicator {
@@ -241,6 +292,7 @@ pub const CATALOGUE: &[Indicator] = &[
         levels: EVERY,
         numerator: |f| f.confirmed,
         denominator: Some(|f| f.posts),
+        estimated: None,
         traces: (Trace::Unconfirmed, Some(Trace::Committees)),
     },
     Indicator {
@@ -254,6 +306,7 @@ pub const CATALOGUE: &[Indicator] = &[
         levels: EVERY,
         numerator: |f| f.workers,
         denominator: Some(|f| f.booths),
+        estimated: None,
         traces: (Trace::Workers, Some(Trace::Booths)),
     },
     Indicator {
@@ -267,7 +320,78 @@ pub const CATALOGUE: &[Indicator] = &[
         levels: WITH_MANDALS,
         numerator: |f| f.signed,
         denominator: Some(|f| f.mandals),
+        estimated: None,
         traces: (Trace::SignOffs, Some(Trace::SignOffs)),
+    },
+    Indicator {
+        id: "audited_error_rate",
+        name: "Audited error rate",
+        formula: "100 x mismatched / checked of back-checks that found something out, each draw weighed by the visits that it could have drawn",
+        measure: Percent,
+        direction: LowerIsBetter,
+        source: Source::Audits,
+        needs_cadre: false,
+        levels: EVERY,
+        numerator: |f| f.mismatched,
+        denominator: Some(|f| f.checked),
+        estimated: Some(|f| (f.audit_refuted, f.audit_frame)),
+        traces: (Trace::Audits, Some(Trace::Audits)),
+    },
+    Indicator {
+        id: "tasks_done_share",
+        name: "Tasks done",
+        formula: "100 x done / assigned, over all tasks that stand and all units at and under the unit that have them",
+        measure: Percent,
+        direction: HigherIsBetter,
+        source: Source::Tasks,
+        needs_cadre: false,
+        levels: EVERY,
+        numerator: |f| f.tasks_done,
+        denominator: Some(|f| f.tasks_assigned),
+        estimated: None,
+        traces: (Trace::Tasks, Some(Trace::Tasks)),
+    },
+    Indicator {
+        id: "tasks_overdue",
+        name: "Tasks overdue",
+        formula: "units at and under the unit that have not done a task by its due day, summed over the tasks",
+        measure: Count,
+        direction: LowerIsBetter,
+        source: Source::Tasks,
+        needs_cadre: false,
+        levels: EVERY,
+        numerator: |f| f.tasks_overdue,
+        denominator: None,
+        estimated: None,
+        traces: (Trace::OverdueTasks, None),
+    },
+    Indicator {
+        id: "stops_made",
+        name: "Stops made",
+        formula: "stops of leaders' tours up to today that were held, as reported",
+        measure: Count,
+        direction: HigherIsBetter,
+        source: Source::Tours,
+        needs_cadre: false,
+        levels: EVERY,
+        numerator: |f| f.stops_made,
+        denominator: None,
+        estimated: None,
+        traces: (Trace::StopsMade, None),
+    },
+    Indicator {
+        id: "stops_made_share",
+        name: "Planned stops made",
+        formula: "100 x stops held, as reported / stops planned up to today",
+        measure: Percent,
+        direction: HigherIsBetter,
+        source: Source::Tours,
+        needs_cadre: false,
+        levels: EVERY,
+        numerator: |f| f.stops_made,
+        denominator: Some(|f| f.stops_planned),
+        estimated: None,
+        traces: (Trace::StopsMade, Some(Trace::Stops)),
     },
 ];
 
@@ -299,14 +423,21 @@ impl Indicator {
     /// Its value; `None` where there is nothing to divide by.
     #[must_use]
     pub fn value(&self, figures: &Figures) -> Option<f64> {
-        let numerator = number((self.numerator)(figures));
-        match self.denominator {
+        let (numerator, denominator) = self.parts(figures);
+        match denominator {
             None => Some(numerator),
-            Some(denominator) => {
-                let denominator = number(denominator(figures));
-                (denominator > 0.0).then(|| self.scale() * numerator / denominator)
-            }
+            Some(denominator) => (denominator > 0.0).then(|| self.scale() * numerator / denominator),
         }
+    }
+
+    /// What is divided by what.
+    fn parts(&self, figures: &Figures) -> (f64, Option<f64>) {
+        if let Some(estimated) = self.estimated {
+            let (numerator, denominator) = estimated(figures);
+            return (numerator, Some(denominator));
+        }
+        let denominator = self.denominator.map(|denominator| number(denominator(figures)));
+        (number((self.numerator)(figures)), denominator)
     }
 
     /// How far a value falls short of a target: positive where it does, negative where it exceeds it.
@@ -321,10 +452,10 @@ impl Indicator {
     /// How many (visits, doors, committees, …) are missing for the target, or are too many: what a unit weighs.
     #[must_use]
     pub fn missing(&self, target: f64, figures: &Figures) -> f64 {
-        let numerator = number((self.numerator)(figures));
-        let wanted = match self.denominator {
+        let (numerator, denominator) = self.parts(figures);
+        let wanted = match denominator {
             None => target,
-            Some(denominator) => target * number(denominator(figures)) / self.scale(),
+            Some(denominator) => target * denominator / self.scale(),
         };
         self.shortfall(wanted, numerator)
     }
@@ -390,6 +521,23 @@ mod tests {
         assert!((contact.missing(50.0, &figures) - 10.0).abs() < 1e-9);
         assert!((vacant.shortfall(2.0, 5.0) - 3.0).abs() < 1e-9);
         assert!((vacant.missing(2.0, &figures) - 3.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_rate_of_samples_is_told_by_what_they_stand_for() {
+        let audited = find("audited_error_rate").unwrap();
+        // 1 of 10 checks of 900 visits, 5 of 10 of 100.
+        let figures = Figures {
+            checked: 20,
+            mismatched: 6,
+            audit_frame: 1000.0,
+            audit_refuted: 90.0 + 50.0,
+            ..Figures::default()
+        };
+        assert!((audited.value(&figures).unwrap() - 14.0).abs() < 1e-9);
+        // 4 % of a thousand are too many, in visits.
+        assert!((audited.missing(10.0, &figures) - 40.0).abs() < 1e-9);
+        assert_eq!(audited.value(&Figures::default()), None);
     }
 
     #[test]
