@@ -59,8 +59,6 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     totals::routes(config);
     cadre::routes(config);
     seals::routes(config);
-    seals::routes(config);
-    draws::routes(config);
     measures::routes(config);
     strength::routes(config);
     feed::routes(config);
