@@ -1,7 +1,7 @@
 ALTER TABLE task_tally_inbox RESET (autovacuum_vacuum_cost_delay);
 -- Tasks that no report meets cannot be told any more.
-DELETE FROM task_tally_inbox WHERE task_id IN (SELECT id FROM tasks WHERE indicator IS NOT NULL);
-DELETE FROM task_totals WHERE task_id IN (SELECT id FROM tasks WHERE indicator IS NOT NULL);
+DELETE FROM task_tally_inbox WHERE task_id IN (SELECT task_id FROM task_measures);
+DELETE FROM task_totals WHERE task_id IN (SELECT task_id FROM task_measures);
 DELETE FROM task_units WHERE report_id IS NULL;
 ALTER TABLE task_units
     DROP CONSTRAINT task_units_measured_check,
@@ -12,11 +12,4 @@ COMMENT ON COLUMN task_units.report_id IS 'The report that holds.';
 COMMENT ON COLUMN task_units.reported_by IS 'Who made it.';
 COMMENT ON COLUMN task_units.counted_at IS 'When that report counts from.';
 COMMENT ON COLUMN task_units.judged_by IS 'Who verified or returned it.';
-DROP INDEX tasks_measured_idx;
-ALTER TABLE tasks
-    DROP CONSTRAINT tasks_measure_evidence_check,
-    DROP CONSTRAINT tasks_measure_check,
-    DROP COLUMN measured_at,
-    DROP COLUMN measure_campaign_id,
-    DROP COLUMN measure_value,
-    DROP COLUMN indicator;
+DROP TABLE task_measures;

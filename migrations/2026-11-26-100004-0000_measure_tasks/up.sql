@@ -1,19 +1,19 @@
 -- Tasks that an indicator meets. See src/features/measures/meeter.rs.
 
-ALTER TABLE tasks
-    ADD COLUMN indicator text CHECK (length(indicator) BETWEEN 1 AND 60),
-    ADD COLUMN measure_value double precision CHECK (measure_value >= 0),
-    ADD COLUMN measure_campaign_id integer REFERENCES campaigns (id),
-    ADD COLUMN measured_at timestamptz,
-    ADD CONSTRAINT tasks_measure_check CHECK (indicator IS NOT NULL
-        OR (measure_value IS NULL AND measure_campaign_id IS NULL AND measured_at IS NULL)),
-    ADD CONSTRAINT tasks_measure_evidence_check CHECK (indicator IS NULL OR evidence = 'none');
-CREATE INDEX tasks_measured_idx ON tasks (id) WHERE indicator IS NOT NULL AND cancelled_at IS NULL;
+CREATE TABLE task_measures (
+    task_id integer PRIMARY KEY REFERENCES tasks (id),
+    indicator text NOT NULL CHECK (length(indicator) BETWEEN 1 AND 60),
+    value double precision CHECK (value >= 0),
+    campaign_id integer REFERENCES campaigns (id),
+    measured_at timestamptz
+);
 
-COMMENT ON COLUMN tasks.indicator IS 'The indicator of the catalogue that meets it; null: units report it.';
-COMMENT ON COLUMN tasks.measure_value IS 'What the indicator is to reach, in its unit; null: each unit''s own target.';
-COMMENT ON COLUMN tasks.measure_campaign_id IS 'Only by the figures of this campaign; null: of all.';
-COMMENT ON COLUMN tasks.measured_at IS 'When all its units were measured last; null: not yet.';
+COMMENT ON TABLE task_measures IS 'The indicators that meet tasks; of a task without a row units report.';
+COMMENT ON COLUMN task_measures.task_id IS 'The task.';
+COMMENT ON COLUMN task_measures.indicator IS 'An indicator of the catalogue.';
+COMMENT ON COLUMN task_measures.value IS 'What it is to reach, in its unit; null: each unit''s own target.';
+COMMENT ON COLUMN task_measures.campaign_id IS 'Only by the figures of this campaign; null: of all.';
+COMMENT ON COLUMN task_measures.measured_at IS 'When all units of the task were measured last; null: not yet.';
 
 -- What an indicator meets nobody reported.
 ALTER TABLE task_units

@@ -1,6 +1,6 @@
 use actix_web::{get, post, web};
 
-use super::queries::measured::is_campaign_here;
+use super::queries::measured::{insert_measure, is_campaign_here};
 use super::queries::units::find_standing;
 use super::queries::{
     Listed, SeatRow, TaskRow, find_tasks, insert_task, is_active_worker, list_tasks as load_tasks,
@@ -167,7 +167,13 @@ pub async fn set_task(
         Some(id) => Some(seats_of(tx, caller, &permit, new.level, id).await?),
         None => None,
     };
-    let row = insert_task(tx, &permit, caller.today(), new, seats.as_deref()).await?;
+    let mut row = insert_task(tx, &permit, caller.today(), new, seats.as_deref()).await?;
+    if let Some(measure) = &new.measure {
+        insert_measure(tx, &permit, row.id, measure).await?;
+        row.indicator = Some(measure.indicator.clone());
+        row.measure_value = measure.value;
+        row.measure_campaign_id = measure.campaign_id;
+    }
     let view = TaskView::from(row);
     let entry = entry(&permit, &view);
     Ok((view, entry))

@@ -60,14 +60,18 @@ macro_rules! task_columns {
             ".change_reason, ",
             $table,
             ".cancelled_at, ",
+            "(SELECT m.indicator FROM task_measures m WHERE m.task_id = ",
             $table,
-            ".indicator, ",
+            ".id) AS indicator, ",
+            "(SELECT m.value FROM task_measures m WHERE m.task_id = ",
             $table,
-            ".measure_value, ",
+            ".id) AS measure_value, ",
+            "(SELECT m.campaign_id FROM task_measures m WHERE m.task_id = ",
             $table,
-            ".measure_campaign_id, ",
+            ".id) AS measure_campaign_id, ",
+            "(SELECT m.measured_at FROM task_measures m WHERE m.task_id = ",
             $table,
-            ".measured_at"
+            ".id) AS measured_at"
         )
     };
 }
@@ -244,9 +248,8 @@ pub async fn insert_task(
     statement(concat!(
         "WITH k AS (
              INSERT INTO tasks (state_id, unit_id, level, target_set_id, seats, title, instructions, evidence, set_on, due_on,
-                                part_of, owner_id, created_by, created_at, changed_by, changed_at, indicator, measure_value,
-                                measure_campaign_id)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+                                part_of, owner_id, created_by, created_at, changed_by, changed_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
              RETURNING *)
          SELECT ",
         task_columns!("k"),
@@ -268,9 +271,6 @@ pub async fn insert_task(
     .bind::<Timestamptz, _>(permit.actor().at)
     .bind::<Nullable<Integer>, _>(permit.actor().worker_id)
     .bind::<Timestamptz, _>(permit.actor().at)
-    .bind::<Nullable<Text>, _>(new.measure.as_ref().map(|measure| measure.indicator.as_str()))
-    .bind::<Nullable<Double>, _>(new.measure.as_ref().and_then(|measure| measure.value))
-    .bind::<Nullable<Integer>, _>(new.measure.as_ref().and_then(|measure| measure.campaign_id))
     .get_result(tx)
     .await
 }

@@ -7,6 +7,7 @@ use diesel_async::RunQueryDsl;
 
 use crate::access::Permit;
 use crate::access::actions::TaskWrite;
+use crate::features::tasks::wire::NewTaskMeasure;
 use crate::platform::db::Tx;
 use crate::platform::ids::{CampaignId, TaskId, UnitId};
 use crate::platform::statement::statement;
@@ -37,8 +38,9 @@ pub struct MeasuredTask {
 /// What the database says.
 pub async fn next_measured(tx: &mut Tx, after: TaskId) -> QueryResult<Option<MeasuredTask>> {
     statement(
-        "SELECT id, unit_id, level, indicator, measure_value AS value, measure_campaign_id AS campaign_id FROM tasks
-         WHERE indicator IS NOT NULL AND cancelled_at IS NULL AND id > $1 ORDER BY id LIMIT 1",
+        "SELECT k.id, k.unit_id, k.level, m.indicator, m.value, m.campaign_id
+         FROM task_measures m JOIN tasks k ON k.id = m.task_id
+         WHERE k.cancelled_at IS NULL AND m.task_id > $1 ORDER BY m.task_id LIMIT 1",
     )
     .bind::<Integer, _>(after)
     .get_result(tx)
@@ -46,15 +48,31 @@ pub async fn next_measured(tx: &mut Tx, after: TaskId) -> QueryResult<Option<Mea
     .optional()
 }
 
+/// Notes which indicator meets a task that was set in the same write.
+pub async fn insert_measure(
+    tx: &mut Tx,
+    _permit: &Permit<TaskWrite>,
+    id: TaskId,
+    measure: &NewTaskMeasure,
+) -> QueryResult<()> {
+    statement("INSERT INTO task_measures (task_id, indicator, value, campaign_id) VALUES ($1, $2, $3, $4)")
+        .bind::<Integer, _>(id)
+        .bind::<Text, _>(&measure.indicator)
+        .bind::<Nullable<Double>, _>(measure.value)
+        .bind::<Nullable<Integer>, _>(measure.campaign_id)
+        .execute(tx)
+        .await
+        .map(|_| ())
+}
+
 /// Notes that all units of a task were measured.
 ///
 /// # Errors
 /// What the database says.
 pub async fn note_measured(tx: &mut Tx, permit: &Permit<TaskWrite>, id: TaskId) -> QueryResult<()> {
-    statement("UPDATE tasks SET measured_at = $1 WHERE id = $2 AND unit_id = $3")
+    statement("UPDATE task_measures SET measured_at = $1 WHERE task_id = $2")
         .bind::<Timestamptz, _>(permit.actor().at)
         .bind::<Integer, _>(id)
-        .bind::<Integer, _>(permit.unit_id())
         .execute(tx)
         .await
         .map(|_| ())

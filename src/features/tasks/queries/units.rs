@@ -54,7 +54,7 @@ pub struct StandingRow {
 macro_rules! standing_columns {
     () => {
         "k.id AS task_id, x.id AS receiver_id, x.code, x.name, k.due_on, k.cancelled_at IS NOT NULL AS cancelled,
-         k.indicator IS NOT NULL AS measured, coalesce(s.status, 'open') AS status, s.report_id, s.reported_by, s.progress, s.reason, s.judged_by, s.judged_at"
+         EXISTS (SELECT 1 FROM task_measures m WHERE m.task_id = k.id) AS measured, coalesce(s.status, 'open') AS status, s.report_id, s.reported_by, s.progress, s.reason, s.judged_by, s.judged_at"
     };
 }
 
