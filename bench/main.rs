@@ -6,9 +6,10 @@
 //! - `sign-in [--pairs N]`: whether the time of an answer tells who is on the roster (2,000 pairs);
 //! - `token [--seconds N]`: what checking a token costs beside a single visit;
 //! - `roster [--rows N]`: how long a roster of 100,000 rows takes;
-//! - `breach [--reads N]`: how long "who read whom" takes over a million readings.
+//! - `breach [--reads N]`: how long "who read whom" takes over a million readings;
 //! - `flags`: what the flags of visits cost;
-//! - `indexes`: what each index of visits costs.
+//! - `indexes`: what each index of visits costs;
+//! - `reports`: what reports of a state cost, by its size.
 //!
 //! Nothing here is asserted: a slow machine is no broken build.
 #![allow(
@@ -29,6 +30,7 @@ mod floor;
 mod http;
 mod indexes;
 mod program;
+mod reports;
 mod roster;
 mod sign_in;
 mod statistics;
@@ -112,18 +114,7 @@ struct Stand {
 
 impl Stand {
     async fn put_up() -> Self {
-        let dir =
-            PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("target/bench-{}", std::process::id()));
-        let postgres = EmbeddedPostgres::start(Options {
-            dir: dir.join("postgres"),
-            bin: None,
-            path: std::env::var_os("PATH"),
-            durable: true,
-            remove_on_exit: true,
-            settings: vec![("max_connections".to_owned(), "200".to_owned())],
-        })
-        .await
-        .unwrap_or_else(|error| panic!("{error}"));
+        let (dir, postgres) = postgres().await;
         let url = postgres.url("sampark");
         migrations::run(&url).await.unwrap();
         let world = World::build(&url, &dir).await;
@@ -139,10 +130,33 @@ impl Stand {
     }
 }
 
+/// A PostgreSQL of its own, empty, and where it lies.
+async fn postgres() -> (PathBuf, EmbeddedPostgres) {
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("target/bench-{}", std::process::id()));
+    let postgres = EmbeddedPostgres::start(Options {
+        dir: dir.join("postgres"),
+        bin: None,
+        path: std::env::var_os("PATH"),
+        durable: true,
+        remove_on_exit: true,
+        settings: vec![("max_connections".to_owned(), "200".to_owned())],
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error}"));
+    (dir, postgres)
+}
+
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
     let arguments = arguments();
     let time = Duration::from_secs(arguments.seconds);
+    if arguments.mode == "reports" {
+        let (dir, postgres) = postgres().await;
+        reports::measure(&postgres, &dir).await;
+        postgres.stop().await.unwrap();
+        let _ = std::fs::remove_dir_all(&dir);
+        return;
+    }
     let stand = Stand::put_up().await;
     match arguments.mode.as_str() {
         "" => {}
@@ -170,7 +184,7 @@ async fn main() {
             )
             .await
         }
-        mode => panic!("{mode}: sign-in, token, roster, breach, flags and indexes can be asked for"),
+        mode => panic!("{mode}: sign-in, token, roster, breach, flags, indexes and reports can be asked for"),
     }
     let Stand {
         dir,

@@ -22,9 +22,11 @@ use crate::features;
 use crate::features::bulk_voids::Undoing;
 use crate::features::cadre::Recounter;
 use crate::features::feed::Followers;
+use crate::features::measures::Meeter;
 use crate::features::privacy::{self, Retention};
 use crate::features::refusals::Keeper;
 use crate::features::sessions::{self, Outbox, Sender};
+use crate::features::strength::Grader;
 use crate::features::visits::Recorder;
 use crate::features::webhooks::{self, Deliverer};
 use crate::journal::{Poster, SealKeys};
@@ -286,6 +288,8 @@ pub struct Running {
     pub refusals: Keeper,
     pub recounter: Recounter,
     pub undoing: Undoing,
+    pub grader: Grader,
+    pub meeter: Meeter,
 }
 
 /// Seals what is not sealed yet, starts the background tasks and serves on a listener. The database is migrated.
@@ -309,6 +313,8 @@ pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiE
     let refusals = Keeper::start(&state.db, &state.clock, &state.refusals);
     let recounter = Recounter::start(&state.db, &state.clock);
     let undoing = Undoing::start(&state.db, &state.clock);
+    let grader = Grader::start(&state.db, &state.clock);
+    let meeter = Meeter::start(&state.db, &state.clock);
     let shared = state.clone();
     let mut server = HttpServer::new(move || build(shared.clone()))
         .shutdown_timeout(8)
@@ -334,6 +340,8 @@ pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiE
         refusals,
         recounter,
         undoing,
+        grader,
+        meeter,
     })
 }
 
@@ -355,6 +363,8 @@ impl Running {
         self.retention.stop().await;
         self.refusals.stop().await;
         self.recounter.stop().await;
+        self.grader.stop().await;
+        self.meeter.stop().await;
         self.sender.stop().await;
         self.deliverer.stop().await;
         self.watch.stop().await;

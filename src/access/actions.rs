@@ -140,6 +140,24 @@ actions! {
     TaskReport "task.report"
     /// Verify what units below reported of tasks, or return it.
     TaskVerify "task.verify"
+    /// See who falls short of which target, and reviews that were frozen.
+    ShortfallRead "shortfall.read"
+    /// Set targets.
+    TargetWrite "target.write"
+    /// Freeze the figures of a review.
+    ShortfallFreeze "shortfall.freeze"
+    /// See grades of booths and mandals, and who rose and fell.
+    StrengthRead "strength.read"
+    /// Have a state graded now.
+    StrengthGrade "strength.grade"
+    /// Say how booths are graded.
+    StrengthRule "strength.rule"
+    /// See leaders' tours, their coverage and missing reports.
+    PravasRead "pravas.read"
+    /// Plan tours, change and review them.
+    PravasWrite "pravas.write"
+    /// Report of stops.
+    PravasReport "pravas.report"
 }
 
 impl ActionName {

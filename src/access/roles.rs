@@ -95,6 +95,15 @@ const TABLE: &[(ActionName, &[Group])] = &[
     (TaskWrite, &[Coordination, Supervision, Seat]),
     (TaskReport, &[Field, Coordination, Supervision, Seat]),
     (TaskVerify, &[Coordination, Supervision, Seat]),
+    (ShortfallRead, &[Coordination, Supervision, Seat, Reading]),
+    (TargetWrite, &[Supervision, Seat]),
+    (ShortfallFreeze, &[Supervision, Seat]),
+    (StrengthRead, &[Coordination, Supervision, Seat, Reading]),
+    (StrengthGrade, &[]),
+    (StrengthRule, &[]),
+    (PravasRead, &[Coordination, Supervision, Seat, Reading]),
+    (PravasWrite, &[Seat]),
+    (PravasReport, &[Coordination, Supervision, Seat]),
 ];
 
 impl Role {

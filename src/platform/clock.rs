@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::{DateTime, DurationRound, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, DurationRound, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 
 /// Where "now" comes from, and the time zone in which days are counted.
@@ -71,6 +71,15 @@ impl Clock {
         self.zone.name()
     }
 
+    /// The instant at which a day begins in the operating time zone.
+    #[must_use]
+    pub fn start_of(&self, day: NaiveDate) -> DateTime<Utc> {
+        let midnight = day.and_time(NaiveTime::MIN);
+        // Where clocks were put forward over midnight, the day begins with the first instant after it.
+        let local = self.zone.from_local_datetime(&midnight).earliest();
+        local.map_or_else(|| midnight.and_utc(), |local| local.with_timezone(&Utc))
+    }
+
     /// The time of day at `at` in the operating time zone.
     #[must_use]
     pub fn time_of(&self, at: DateTime<Utc>) -> NaiveTime {
@@ -93,5 +102,6 @@ mod tests {
         let clock = Clock::system(chrono_tz::Asia::Kolkata);
         let late_evening_utc = "2026-11-22T18:30:00Z".parse().unwrap();
         assert_eq!(clock.day_of(late_evening_utc).to_string(), "2026-11-23");
+        assert_eq!(clock.start_of("2026-11-23".parse().unwrap()), late_evening_utc);
     }
 }

@@ -1,5 +1,5 @@
-//! Tables of comma-separated values (RFC 4180) with a header row, whole or piece by piece: every cell trimmed, every row
-//! with the line it starts on.
+//! Tables of comma-separated values (RFC 4180) with a header row, read whole or piece by piece: every cell trimmed, every
+//! row with the line it starts on. And cells to be written, safe to be opened in a spreadsheet.
 
 use csv_core::{ReadRecordResult, Reader};
 use serde_json::json;
@@ -319,9 +319,33 @@ impl<'a> TableReader<'a> {
     }
 }
 
+/// A text as a cell: what a spreadsheet would run as a formula gets an apostrophe before it (OWASP, CSV injection), and
+/// what holds a comma, a quote or a line break is quoted.
+#[must_use]
+pub fn text_cell(text: &str) -> String {
+    let guarded = if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
+        format!("'{text}")
+    } else {
+        text.to_owned()
+    };
+    if guarded.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", guarded.replace('"', "\"\""))
+    } else {
+        guarded
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cell_is_never_a_formula_and_never_two_cells() {
+        assert_eq!(text_cell("=1+1"), "'=1+1");
+        assert_eq!(text_cell("@SUM(A1),x"), "\"'@SUM(A1),x\"");
+        assert_eq!(text_cell("say \"no\""), "\"say \"\"no\"\"\"");
+        assert_eq!(text_cell("plain"), "plain");
+    }
 
     fn read(text: &str) -> Result<Vec<Row>, Vec<CellError>> {
         read_table(text.as_bytes(), &["a", "b", "c"], &["a"], 100)

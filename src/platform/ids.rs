@@ -71,6 +71,8 @@ id!(/// A visit; the phone makes it.
     VisitId, uuid::Uuid, diesel::sql_types::Uuid);
 id!(/// What a unit reports of a task; the phone makes its id.
     TaskReportId, uuid::Uuid, diesel::sql_types::Uuid);
+id!(/// What is reported of a stop; the phone makes its id.
+    StopReportId, uuid::Uuid, diesel::sql_types::Uuid);
 id!(/// A citizen's contact; the phone makes its id.
     ContactId, uuid::Uuid, diesel::sql_types::Uuid);
 id!(/// A household; the phone makes it.

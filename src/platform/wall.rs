@@ -104,6 +104,10 @@ pub const SEALING: Program = program!("sealing" reads "visits,contacts,roster,an
 pub const UNDOING: Program = program!("undoing" reads "visits" writes "visits,doors");
 /// Counts the cadre anew; shows figures, not people.
 pub const CADRE: Program = program!("cadre" reads "roster" writes "");
+/// Grades booths by figures, those of the cadre and of audits among them.
+pub const GRADER: Program = program!("grader" reads "roster,visits" writes "");
+/// Finds which units an indicator lets meet a task, by the same figures.
+pub const MEETER: Program = program!("meeter" reads "roster,visits" writes "");
 /// Holds every version of every visit against the journal; tells what does not fit.
 pub const VERIFY: Program = program!("verify" reads "visits" writes "");
 /// Counts what was refused.

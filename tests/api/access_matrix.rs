@@ -5,6 +5,7 @@
 
 mod direction_rows;
 mod draws;
+mod measure_rows;
 mod rows;
 
 use std::collections::BTreeMap;
@@ -76,6 +77,8 @@ struct Scene {
     task: i64,
     /// Of booth S1-B1, drawn and open.
     draw: String,
+    /// Planned by booth S1-B1, with a stop there.
+    pravas: Value,
     counter: std::cell::Cell<u32>,
 }
 
@@ -131,6 +134,9 @@ impl Scene {
         sampark::features::refusals::write_waiting(&app.state.db, &app.clock, &app.state.refusals)
             .await
             .unwrap();
+        let mut tour = crate::pravas::tour(booth, worker.worker_id);
+        tour["stops"] = json!([crate::pravas::stop(booth)]);
+        let pravas = admin.post("/v1/pravas", tour).await.expect(201).json;
         // What the feed tells is posted.
         sampark::journal::poster::post_all(&app.state.db).await.unwrap();
         Self {
@@ -139,6 +145,7 @@ impl Scene {
             draw,
             target_set: set["id"].as_i64().unwrap(),
             task: task["id"].as_i64().unwrap(),
+            pravas,
             admin,
             campaign,
             worker_id: worker.worker_id,
@@ -196,6 +203,7 @@ impl Scene {
             "list_workers" => format!("\"id\":{},", self.worker_id),
             "list_campaigns" => format!("\"id\":{},", self.campaign),
             "list_contacts" | "find_contacts" | "list_contact_reads" => self.contact.to_string(),
+            "list_pravas" => format!("\"id\":{},\"unit_id\"", self.pravas["pravas"]["id"]),
             "list_tasks" => format!("\"id\":{},\"unit_id\"", self.task),
             "list_services" | "list_webhooks" | "list_draws" => {
                 format!("\"unit_id\":{},", self.world.unit("S1-B1"))

@@ -1,6 +1,8 @@
 //! Tasks from the top: set once, reported by each unit, verified by the level above, counted everywhere.
 
 mod access;
+mod measured;
+mod phones;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;

@@ -22,6 +22,7 @@ mod recount;
 mod rules;
 mod wire;
 
+pub use queries::counts::{CadreAsk, CadreCounts, cadre_counts};
 pub use recount::{Recounter, recount_all};
 
 /// The routes.

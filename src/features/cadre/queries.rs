@@ -32,8 +32,9 @@ pub struct PostRow {
     pub unit_id: UnitId,
     #[diesel(sql_type = Integer)]
     pub worker_id: WorkerId,
-    #[diesel(sql_type = Text)]
-    pub worker_name: String,
+    /// Null where he is out of sight by now.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub worker_name: Option<String>,
     #[diesel(sql_type = Date)]
     pub valid_from: NaiveDate,
     #[diesel(sql_type = Nullable<Date>)]
@@ -46,14 +47,14 @@ pub struct PostRow {
     pub holds: bool,
 }
 
-// A day's holders are those of the grants of that day; `ended_at` is an instant, told as a day by the caller's zone.
+// Who held a post here and has gone elsewhere since is behind the second wall: of him the post is told, not the name.
 macro_rules! post_columns {
     () => {
         "g.id, coalesce(g.post, g.role) AS post, g.role, g.unit_id, g.worker_id,
          CASE WHEN w.erasure_requested_at IS NULL THEN w.name ELSE '(erased)' END AS worker_name,
          g.valid_from, g.valid_to, g.ended_at, c.confirmed_at,
-         (w.active AND g.ended_at IS NULL AND g.valid_from <= a.today AND (g.valid_to IS NULL OR g.valid_to >= a.today))
-             AS holds"
+         (coalesce(w.active, false) AND g.ended_at IS NULL AND g.valid_from <= a.today
+              AND (g.valid_to IS NULL OR g.valid_to >= a.today)) AS holds"
     };
 }
 
@@ -63,25 +64,29 @@ pub async fn list_unit_posts(
     permit: &Permit<PostRead>,
     today: NaiveDate,
     filter: &PostFilter,
+    // The end of the day that the filter asks for.
+    day_ends: Option<DateTime<Utc>>,
     before: Option<GrantId>,
     limit: i64,
 ) -> QueryResult<Vec<PostRow>> {
     statement(concat!(
-        "WITH asked AS NOT MATERIALIZED (SELECT $1::date AS today, $2::text AS post, $3::date AS day, $4::bool AS held)
+        "WITH asked AS NOT MATERIALIZED (SELECT $1::date AS today, $2::text AS post, $3::date AS day, $4::timestamptz AS day_ends,
+             $5::bool AS held)
          SELECT ",
         post_columns!(),
-        " FROM asked a, grants g JOIN workers w ON w.id = g.worker_id LEFT JOIN post_confirmations c ON c.grant_id = g.id
-          WHERE g.unit_id = $5 AND g.id < coalesce($6, 2147483647)
+        " FROM asked a, grants g LEFT JOIN workers w ON w.id = g.worker_id LEFT JOIN post_confirmations c ON c.grant_id = g.id
+          WHERE g.unit_id = $6 AND g.id < coalesce($7, 2147483647)
             AND coalesce(g.post, g.role) = coalesce(a.post, coalesce(g.post, g.role))
             AND (a.day IS NULL OR (g.valid_from <= a.day AND (g.valid_to IS NULL OR g.valid_to >= a.day)
-                                   AND (g.ended_at IS NULL OR g.ended_at >= a.day + 1)))
-            AND (a.held IS NULL OR a.held = (w.active AND g.ended_at IS NULL AND g.valid_from <= a.today
+                                   AND (g.ended_at IS NULL OR g.ended_at >= a.day_ends)))
+            AND (a.held IS NULL OR a.held = (coalesce(w.active, false) AND g.ended_at IS NULL AND g.valid_from <= a.today
                                              AND (g.valid_to IS NULL OR g.valid_to >= a.today)))
-          ORDER BY g.id DESC LIMIT $7"
+          ORDER BY g.id DESC LIMIT $8"
     ))
     .bind::<Date, _>(today)
     .bind::<Nullable<Text>, _>(filter.post.as_deref())
     .bind::<Nullable<Date>, _>(filter.on)
+    .bind::<Nullable<Timestamptz>, _>(day_ends)
     .bind::<Nullable<Bool>, _>(filter.held)
     .bind::<Integer, _>(permit.unit_id())
     .bind::<Nullable<Integer>, _>(before)
@@ -103,7 +108,7 @@ pub async fn list_worker_posts(
         "WITH asked AS NOT MATERIALIZED (SELECT $1::date AS today, $2::int AS self, $3::int[] AS roots)
          SELECT ",
         post_columns!(),
-        " FROM asked a, grants g JOIN workers w ON w.id = g.worker_id LEFT JOIN post_confirmations c ON c.grant_id = g.id
+        " FROM asked a, grants g LEFT JOIN workers w ON w.id = g.worker_id LEFT JOIN post_confirmations c ON c.grant_id = g.id
           WHERE g.worker_id = $4 AND g.id < coalesce($5, 2147483647)
             AND (g.worker_id = a.self OR EXISTS (
                     SELECT 1 FROM lineages l WHERE l.unit_id = g.unit_id AND l.valid_from <= a.today

@@ -27,8 +27,9 @@ pub struct PostView {
     pub unit_id: UnitId,
     #[schema(value_type = i32, example = 12)]
     pub worker_id: WorkerId,
+    /// Null where he has nothing to do with your units any more.
     #[schema(example = "Asha Devi")]
-    pub worker_name: String,
+    pub worker_name: Option<String>,
     #[schema(example = "2026-11-01")]
     pub valid_from: NaiveDate,
     /// Last day; null: until ended.

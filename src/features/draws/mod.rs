@@ -31,10 +31,13 @@ pub use queries::{Checks, Span, checks_of};
 pub use rules::plan::{Basis, Plan, Risks};
 pub use rules::rate::Rate;
 
+use std::collections::BTreeMap;
+
 use diesel::QueryResult;
 
 use crate::access::Permit;
 use crate::platform::db::Tx;
+use crate::platform::ids::UnitId;
 
 /// The audited error rate of the permit's unit, by draws whose days lie in the span; `None` where nothing was
 /// confirmed or refuted.
@@ -50,6 +53,45 @@ pub async fn error_rate<A>(tx: &mut Tx, permit: &Permit<A>, span: Span) -> Query
         .map(queries::GroupRow::group)
         .collect();
     Ok(rules::rate::combined(&groups))
+}
+
+/// What draws found of a unit, for adding up.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Audited {
+    /// Back-checks that found something out.
+    pub checked: i64,
+    /// Those of them that refuted the visit.
+    pub mismatched: i64,
+    /// Visits that the draws with such checks could have drawn there.
+    pub frame: f64,
+    /// How many of these they would refute: each draw's share of mismatches, of what it could have drawn.
+    pub refuted: f64,
+}
+
+/// What draws whose days lie in the span found in each of these units; units without a check are left out.
+/// `refuted / frame` is the [`error_rate`].
+///
+/// # Errors
+/// What the database says.
+pub async fn audited_of_units<A>(
+    tx: &mut Tx,
+    _permit: &Permit<A>,
+    units: &[UnitId],
+    span: Span,
+) -> QueryResult<BTreeMap<UnitId, Audited>> {
+    let mut found: BTreeMap<UnitId, Audited> = BTreeMap::new();
+    for row in queries::groups_of(tx, units, span).await? {
+        let group = row.group();
+        if group.checked > 0 && group.frame > 0 {
+            let audited = found.entry(row.unit_id).or_default();
+            audited.checked += i64::from(group.checked);
+            audited.mismatched += i64::from(group.mismatched);
+            audited.frame += f64::from(group.frame);
+            audited.refuted +=
+                f64::from(group.frame) * f64::from(group.mismatched) / f64::from(group.checked);
+        }
+    }
+    Ok(found)
 }
 
 /// The routes.

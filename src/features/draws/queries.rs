@@ -6,7 +6,7 @@ mod back_checks;
 mod draws;
 mod items;
 
-pub use audited::{AuditedRow, Checks, GroupRow, Span, audited, checks_of, children, unit_of};
+pub use audited::{AuditedRow, Checks, GroupRow, Span, audited, checks_of, children, groups_of, unit_of};
 pub use back_checks::{
     BackCheckRow, TaskRow, back_check_ids, back_checks_of, fade, fading, find_back_check, find_of_item,
     insert_back_check, list_back_checks, list_tasks,

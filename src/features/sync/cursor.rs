@@ -29,16 +29,17 @@ pub struct Known {
     pub grants: BTreeMap<i32, u32>,
     pub units: BTreeMap<i32, u32>,
     pub campaigns: BTreeMap<i32, u32>,
+    pub tasks: BTreeMap<i32, u32>,
     /// Of every booth in scope.
     pub booths: Containers,
     /// Of every day with a visit, by its number since the beginning of the era.
     pub days: Containers,
     pub partial: Option<Partial>,
     /// By kind, in the order of `rules::Kind`, if nothing was left to send.
-    pub hashes: Option<[Hash; 5]>,
+    pub hashes: Option<[Hash; 6]>,
 }
 
-const FORM: u8 = 1;
+const FORM: u8 = 2;
 const COMPLETE: u8 = 1;
 const PARTIAL_BOOTH: u8 = 2;
 const PARTIAL_DAY: u8 = 4;
@@ -93,7 +94,7 @@ impl Known {
             out.number(i64::from(*state));
             out.number(*number);
         }
-        for items in [&self.grants, &self.units, &self.campaigns] {
+        for items in [&self.grants, &self.units, &self.campaigns, &self.tasks] {
             out.containers(items.iter().map(|(key, value)| (*key, Some(*value))), items.len());
         }
         for containers in [&self.booths, &self.days] {
@@ -114,7 +115,7 @@ impl Known {
         let at = input.number()?;
         let mut known = Self::default();
         if flags & COMPLETE != 0 {
-            let mut hashes = [Hash::default(); 5];
+            let mut hashes = [Hash::default(); 6];
             for hash in &mut hashes {
                 *hash = Hash(u64::from_be_bytes(input.take()?));
             }
@@ -133,7 +134,12 @@ impl Known {
             let state = i32::try_from(input.number()?).ok()?;
             known.positions.insert(state, input.number()?);
         }
-        for items in [&mut known.grants, &mut known.units, &mut known.campaigns] {
+        for items in [
+            &mut known.grants,
+            &mut known.units,
+            &mut known.campaigns,
+            &mut known.tasks,
+        ] {
             for (key, value) in input.containers()? {
                 items.insert(key, value?);
             }
@@ -235,10 +241,11 @@ mod tests {
             (0..i32::MAX, any::<u128>()).prop_map(|(key, id)| Some(Partial::Booth(key, Uuid::from_u128(id)))),
             (0..i32::MAX, any::<u128>()).prop_map(|(key, id)| Some(Partial::Day(key, Uuid::from_u128(id)))),
         ];
-        let hashes = proptest::option::of(any::<[u64; 5]>().prop_map(|hashes| hashes.map(Hash)));
+        let hashes = proptest::option::of(any::<[u64; 6]>().prop_map(|hashes| hashes.map(Hash)));
         let positions = btree_map(0..i32::MAX, 0..i64::MAX, 0..3);
         (
             positions,
+            items(),
             items(),
             items(),
             items(),
@@ -248,11 +255,12 @@ mod tests {
             hashes,
         )
             .prop_map(
-                |(positions, grants, units, campaigns, booths, days, partial, hashes)| Known {
+                |(positions, grants, units, campaigns, tasks, booths, days, partial, hashes)| Known {
                     positions,
                     grants,
                     units,
                     campaigns,
+                    tasks,
                     booths,
                     days,
                     partial,

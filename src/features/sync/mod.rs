@@ -4,7 +4,7 @@
 //! should have now. The server keeps nothing about phones: the cursor holds, in a few bytes an item, what the phone has
 //! (`cursor::Known`), so a request may be sent again, its reply may get lost, and any process can answer it.
 //!
-//! * Small kinds (grants, units, campaigns) are compared item by item with the cursor, whatever made them differ: a change, a
+//! * Small kinds (grants, units, campaigns, tasks) are compared item by item with the cursor, whatever made them differ: a change, a
 //!   move, a grant, or a day that came.
 //! * Households are compared booth by booth; which of a booth changed is named by the journal, posted or not. A change that
 //!   the journal does not name sends the booth whole.

@@ -6,12 +6,13 @@ use chrono::Datelike;
 
 use super::cursor::Containers;
 use super::queries::{self, NumberRow};
-use super::rules::{CAMPAIGN_DAYS, Hash, MAX_BOOTHS, MAX_UNITS, item_value, short};
-use super::wire::{SyncGrant, SyncUnit, campaign_rev};
+use super::rules::{CAMPAIGN_DAYS, Hash, MAX_BOOTHS, MAX_UNITS, TASK_DAYS, item_value, short};
+use super::wire::{SyncGrant, SyncTask, SyncUnit, campaign_rev};
 use crate::access::actions::{Action, HouseholdRead, SyncRead};
 use crate::access::fields::PrivateField;
 use crate::access::{Caller, Scope};
 use crate::features::campaigns::versions_at;
+use crate::features::tasks::tasks_of_units;
 use crate::platform::db::Tx;
 use crate::platform::error::{ApiError, Code};
 use crate::platform::ids::UnitId;
@@ -23,6 +24,7 @@ pub struct Now {
     pub units: BTreeMap<i32, SyncUnit>,
     /// With each campaign's `rev`.
     pub campaigns: BTreeMap<i32, String>,
+    pub tasks: BTreeMap<i32, SyncTask>,
     /// The state of each booth in scope.
     pub states: BTreeMap<i32, i32>,
     /// Booths seen from above the mandal.
@@ -31,7 +33,7 @@ pub struct Now {
     pub days: Containers,
     /// How long the journals of the booths' states are.
     pub heads: BTreeMap<i32, i64>,
-    pub hashes: [Hash; 5],
+    pub hashes: [Hash; 6],
 }
 
 impl Now {
@@ -55,6 +57,7 @@ impl Now {
         let heads = queries::journal_heads(tx, &states).await?;
         now.heads = heads.into_iter().map(|row| (row.key, row.number)).collect();
         now.read_campaigns(tx, caller).await?;
+        now.read_tasks(tx, caller, scope).await?;
         now.booths = now.states.keys().map(|id| (*id, None)).collect();
         let households = sum(
             &mut now.booths,
@@ -70,6 +73,7 @@ impl Now {
             all(now.campaigns.iter().map(|(id, rev)| item_value(id, rev))),
             households,
             visits,
+            all(now.tasks.values().map(|task| item_value(task.id, &task.rev))),
         ];
         Ok(now)
     }
@@ -111,6 +115,23 @@ impl Now {
         for row in queries::uppers(tx, &above).await? {
             self.units.insert(row.id.0, row.into());
         }
+        Ok(())
+    }
+
+    async fn read_tasks(
+        &mut self,
+        tx: &mut Tx,
+        caller: &Caller,
+        scope: &Scope<SyncRead>,
+    ) -> Result<(), ApiError> {
+        let within = self.units.values().filter(|unit| unit.within);
+        let units: Vec<UnitId> = within.map(|unit| unit.id).collect();
+        let today = caller.today();
+        let tasks = tasks_of_units(tx, scope, today, today - TASK_DAYS, &units).await?;
+        self.tasks = tasks
+            .into_iter()
+            .map(|(task, standings)| (task.id.0, SyncTask::new(task, standings)))
+            .collect();
         Ok(())
     }
 

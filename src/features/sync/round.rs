@@ -61,6 +61,7 @@ impl Round {
                     Kind::Campaigns => self.known.campaigns.clear(),
                     Kind::Households => self.known.booths.values_mut().for_each(|held| *held = None),
                     Kind::Visits => self.known.days.clear(),
+                    Kind::Tasks => self.known.tasks.clear(),
                 }
             }
         }
@@ -80,6 +81,7 @@ impl Round {
         self.note_booths();
         self.add_grants_and_units();
         self.add_campaigns(tx).await?;
+        self.add_tasks();
         self.add_changed_households(tx).await?;
         self.add_whole_booths(tx).await?;
         self.add_days(tx, keys, scope).await?;
@@ -97,6 +99,7 @@ impl Round {
             && self.known.grants == shorts(self.now.grants.iter().map(|(id, grant)| (*id, &grant.rev)))
             && self.known.units == shorts(self.now.units.iter().map(|(id, unit)| (*id, &unit.rev)))
             && self.known.campaigns == shorts(self.now.campaigns.iter().map(|(id, rev)| (*id, rev)))
+            && self.known.tasks == shorts(self.now.tasks.iter().map(|(id, task)| (*id, &task.rev)))
             && self.known.booths == self.now.booths
             && self.known.days == self.now.days
     }
@@ -134,6 +137,13 @@ impl Round {
         let (gone, changed) = step(&mut self.known.units, &wanted, &mut self.room, 1);
         self.page.gone.units = gone;
         self.page.units = pick(&self.now.units, &changed);
+    }
+
+    fn add_tasks(&mut self) {
+        let wanted = shorts(self.now.tasks.iter().map(|(id, task)| (*id, &task.rev)));
+        let (gone, changed) = step(&mut self.known.tasks, &wanted, &mut self.room, CAMPAIGN_WEIGHT);
+        self.page.gone.tasks = gone;
+        self.page.tasks = pick(&self.now.tasks, &changed);
     }
 
     async fn add_campaigns(&mut self, tx: &mut Tx) -> Result<(), ApiError> {

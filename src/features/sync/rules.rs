@@ -18,8 +18,10 @@ pub const CAMPAIGN_DAYS: TimeDelta = TimeDelta::days(60);
 pub const LIMIT: usize = 1_000;
 /// Most items in a page.
 pub const MAX_LIMIT: usize = 2_000;
-/// A campaign with its questions weighs as much as so many other items.
+/// A campaign with its questions, or a task with its units, weighs as much as so many other items.
 pub const CAMPAIGN_WEIGHT: usize = 50;
+/// Days for which a task that is done is still given after its due day.
+pub const TASK_DAYS: TimeDelta = TimeDelta::days(60);
 
 /// What is synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
@@ -30,6 +32,7 @@ pub enum Kind {
     Campaigns,
     Households,
     Visits,
+    Tasks,
 }
 
 /// The hash of what is held of a kind: every item's value, XORed, so that their order does not matter and one item can be

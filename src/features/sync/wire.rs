@@ -10,8 +10,11 @@ use crate::access::policy::Grant;
 use crate::features::campaigns::{CampaignView, Issue, Question};
 use crate::features::households::blur;
 use crate::features::seals::ReceiptView;
+use crate::features::tasks::{TaskStandingView, TaskView};
 use crate::features::visits::{FlagAnswer, FlagView, flag_views};
-use crate::platform::ids::{CampaignId, GrantId, HouseholdId, UnitId, VisitId};
+use crate::platform::ids::{
+    CampaignId, GrantId, HouseholdId, TaskId, TaskReportId, UnitId, VisitId, WorkerId,
+};
 use crate::platform::location::Location;
 use crate::platform::validate::{FieldErrors, Validate};
 
@@ -50,30 +53,34 @@ pub struct Held {
     pub households: Option<String>,
     #[schema(example = "0000000000000000", pattern = "^[0-9a-f]{16}$")]
     pub visits: Option<String>,
+    #[schema(example = "0000000000000000", pattern = "^[0-9a-f]{16}$")]
+    pub tasks: Option<String>,
 }
 
 impl Held {
     /// Each kind with its hash.
-    pub fn by_kind(&self) -> [(Kind, &'static str, Option<&str>); 5] {
+    pub fn by_kind(&self) -> [(Kind, &'static str, Option<&str>); 6] {
         [
             (Kind::Grants, "/held/grants", self.grants.as_deref()),
             (Kind::Units, "/held/units", self.units.as_deref()),
             (Kind::Campaigns, "/held/campaigns", self.campaigns.as_deref()),
             (Kind::Households, "/held/households", self.households.as_deref()),
             (Kind::Visits, "/held/visits", self.visits.as_deref()),
+            (Kind::Tasks, "/held/tasks", self.tasks.as_deref()),
         ]
     }
 }
 
-impl From<[Hash; 5]> for Held {
-    fn from(hashes: [Hash; 5]) -> Self {
-        let [grants, units, campaigns, households, visits] = hashes.map(|hash| Some(hash.to_text()));
+impl From<[Hash; 6]> for Held {
+    fn from(hashes: [Hash; 6]) -> Self {
+        let [grants, units, campaigns, households, visits, tasks] = hashes.map(|hash| Some(hash.to_text()));
         Self {
             grants,
             units,
             campaigns,
             households,
             visits,
+            tasks,
         }
     }
 }
@@ -131,6 +138,7 @@ pub struct SyncView {
     /// The receipts that were asked for, of those of the worker's own visits that are stored; to be asked for again while
     /// `head` is null.
     pub receipts: Vec<ReceiptView>,
+    pub tasks: Vec<SyncTask>,
     /// What the phone's hashes must be now; null while there is more.
     pub hashes: Option<Held>,
 }
@@ -154,6 +162,8 @@ pub struct GoneView {
     pub units: Vec<i32>,
     #[schema(example = json!([]))]
     pub campaigns: Vec<i32>,
+    #[schema(example = json!([]))]
+    pub tasks: Vec<i32>,
 }
 
 /// What is sent whole: forget what is held of it first.
@@ -339,6 +349,74 @@ impl From<CampaignView> for SyncCampaign {
             targets: view.targets,
             version: view.version,
         }
+    }
+}
+
+/// A task of units of the worker's, and how they stand to it.
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct SyncTask {
+    #[schema(value_type = i32, example = 1)]
+    pub id: TaskId,
+    /// Another whenever anything of this differs.
+    #[schema(example = "5f1c09ab")]
+    pub rev: String,
+    /// The unit that set it.
+    #[schema(value_type = i32, example = 2)]
+    pub unit_id: UnitId,
+    #[schema(example = "Form a committee in every booth")]
+    pub title: String,
+    pub instructions: String,
+    #[schema(example = "2027-06-30")]
+    pub due_on: NaiveDate,
+    /// What a report of it done must carry: `none`, `note`, `count` or `photo`.
+    #[schema(example = "none")]
+    pub evidence: String,
+    #[schema(value_type = Option<i32>)]
+    pub part_of: Option<TaskId>,
+    #[schema(value_type = Option<i32>)]
+    pub owner_id: Option<WorkerId>,
+    /// Those of his units that have it.
+    pub units: Vec<SyncTaskUnit>,
+}
+
+/// How a unit stands to a task.
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct SyncTaskUnit {
+    #[schema(value_type = i32, example = 14)]
+    pub unit_id: UnitId,
+    /// `open`, `accepted`, `in_progress`, `done`, `verified` or `returned`.
+    #[schema(example = "open")]
+    pub status: String,
+    /// The report that holds.
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub report_id: Option<TaskReportId>,
+    /// What the level above said.
+    pub reason: Option<String>,
+}
+
+impl SyncTask {
+    /// With the units in scope.
+    pub fn new(task: TaskView, standings: Vec<TaskStandingView>) -> Self {
+        let units = standings.into_iter().map(|standing| SyncTaskUnit {
+            unit_id: standing.unit_id,
+            status: standing.status,
+            report_id: standing.report_id,
+            reason: standing.reason,
+        });
+        let mut view = Self {
+            id: task.id,
+            rev: String::new(),
+            unit_id: task.unit_id,
+            title: task.title,
+            instructions: task.instructions,
+            due_on: task.due_on,
+            evidence: task.evidence,
+            part_of: task.part_of,
+            owner_id: task.owner_id,
+            units: units.collect(),
+        };
+        view.rev = content_rev(&view);
+        view
     }
 }
 

@@ -1,8 +1,10 @@
 use actix_web::{get, post, web};
 
+use super::queries::measured::{insert_measure, is_campaign_here};
 use super::queries::units::find_standing;
 use super::queries::{
-    SeatRow, TaskRow, find_tasks, insert_task, is_active_worker, list_tasks as load_tasks, seats_under,
+    Listed, SeatRow, TaskRow, find_tasks, insert_task, is_active_worker, list_tasks as load_tasks,
+    seats_under,
 };
 use super::rules::{may_be_for, may_lie_under};
 use super::wire::{NewTask, TaskFilter, TaskView};
@@ -37,6 +39,7 @@ const LIST: &str = "tasks";
         (status = 400, description = "Not a cursor of this list.", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "None of your grants reads tasks.", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "`under` is no unit of yours.", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The target set is not yours to see.", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 #[get("/v1/tasks")]
@@ -49,11 +52,19 @@ pub async fn list_tasks(
     let limit = filter.paging().limit()?;
     let after = filter.paging().after(LIST)?;
     let scope = scope::<TaskRead>(&caller)?;
-    let asked = (filter.under, filter.part_of, filter.cancelled);
+    let asked = Listed {
+        under: filter.under,
+        target_set: filter.target_set,
+        part_of: filter.part_of,
+        cancelled: filter.cancelled,
+    };
     let rows = db
         .read(async |tx| {
             if let Some(under) = filter.under {
                 permit::<TaskRead>(tx, &caller, under).await?;
+            }
+            if let Some(set) = filter.target_set {
+                members_today(tx, &caller, set).await?;
             }
             Ok(load_tasks(tx, &scope, caller.today(), asked, after, limit + 1).await?)
         })
@@ -64,7 +75,8 @@ pub async fn list_tasks(
 /// Set a task
 ///
 /// For every unit of a level under a unit, or in the seats of a target set: one row, however many units it is for. Which
-/// they are follows from where units lie on each day. Their phones hear of it at their next sync.
+/// they are follows from where units lie on each day. Their phones hear of it at their next sync. With `by` `measure` nobody
+/// reports it: units have it done as long as an indicator reaches its value, which the program measures every few minutes.
 #[utoipa::path(
     operation_id = "create_task", tag = "tasks", security(("bearer" = ["task.write"])),
     params(("Idempotency-Key" = Option<String>, Header, description = "A resend under the same key gets the first answer.")),
@@ -141,11 +153,27 @@ pub async fn set_task(
     }
     check_whole(tx, caller, &permit, new).await?;
     check_owner(tx, caller, &permit, new, at).await?;
+    if let Some(campaign_id) = new.measure.as_ref().and_then(|measure| measure.campaign_id)
+        && !is_campaign_here(tx, &permit, caller.today(), campaign_id).await?
+    {
+        let detail = "there is no such campaign here";
+        return Err(ApiError::field(
+            "/measure/campaign_id",
+            "unknown_campaign",
+            detail,
+        ));
+    }
     let seats = match new.target_set {
         Some(id) => Some(seats_of(tx, caller, &permit, new.level, id).await?),
         None => None,
     };
-    let row = insert_task(tx, &permit, caller.today(), new, seats.as_deref()).await?;
+    let mut row = insert_task(tx, &permit, caller.today(), new, seats.as_deref()).await?;
+    if let Some(measure) = &new.measure {
+        insert_measure(tx, &permit, row.id, measure).await?;
+        row.indicator = Some(measure.indicator.clone());
+        row.measure_value = measure.value;
+        row.measure_campaign_id = measure.campaign_id;
+    }
     let view = TaskView::from(row);
     let entry = entry(&permit, &view);
     Ok((view, entry))

@@ -8,6 +8,8 @@
 //! * A report is made by a phone under its own id, never changed, and stored whenever it comes: late, twice, out of order,
 //!   for a task that was cancelled meanwhile. Of a unit's reports the latest holds, by when it was made; once it is
 //!   verified it holds until it is returned.
+//! * A task that is met by an indicator takes no reports: units have it verified as long as the indicator reaches its value,
+//!   as `measures` finds every few minutes (`measured_at`).
 //! * Every report and verdict is kept, and leaves an entry in the journal at its unit.
 //! * Counts at every unit equal a recount of how its units stand, the instant a report is stored (`counting`). They are
 //!   charged along the lineages of the day on which the task was set, by way of an inbox as visits are, so that units that
@@ -21,14 +23,20 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 mod api;
 mod counting;
+mod measured;
 mod queries;
 mod rules;
 mod wire;
 
+pub use api::units::tasks_of_units;
 pub use api::{read_tasks, set_task};
 pub use counting::figures_of_units;
+pub use measured::settle_met;
+pub use queries::is_active_worker;
+pub use queries::measured::{MeasuredTask, next_measured, note_measured};
 pub use rules::Figures;
-pub use wire::{NewTask, TaskView};
+pub use wire::standing::TaskStandingView;
+pub use wire::{Evidence, NewTask, TaskView};
 
 /// The routes.
 pub fn routes(config: &mut ServiceConfig<'_>) {

@@ -1,7 +1,7 @@
 //! Tasks themselves; `units` holds how units stand to them, `counts` how many.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use diesel::sql_types::{Array, BigInt, Bool, Date, Integer, Nullable, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Bool, Date, Double, Integer, Nullable, Text, Timestamptz};
 use diesel::{OptionalExtension, QueryResult};
 use diesel_async::RunQueryDsl;
 
@@ -9,10 +9,11 @@ use super::wire::NewTask;
 use crate::access::actions::{TaskRead, TaskWrite, WorkerRead};
 use crate::access::{Permit, Scope};
 use crate::platform::db::Tx;
-use crate::platform::ids::{TaskId, UnitId, WorkerId};
+use crate::platform::ids::{CampaignId, TaskId, UnitId, WorkerId};
 use crate::platform::statement::statement;
 
 pub mod counts;
+pub mod measured;
 pub mod units;
 
 /// The columns of a task.
@@ -58,14 +59,26 @@ macro_rules! task_columns {
             $table,
             ".change_reason, ",
             $table,
-            ".cancelled_at"
+            ".cancelled_at, ",
+            "(SELECT m.indicator FROM task_measures m WHERE m.task_id = ",
+            $table,
+            ".id) AS indicator, ",
+            "(SELECT m.value FROM task_measures m WHERE m.task_id = ",
+            $table,
+            ".id) AS measure_value, ",
+            "(SELECT m.campaign_id FROM task_measures m WHERE m.task_id = ",
+            $table,
+            ".id) AS measure_campaign_id, ",
+            "(SELECT m.measured_at FROM task_measures m WHERE m.task_id = ",
+            $table,
+            ".id) AS measured_at"
         )
     };
 }
 pub(super) use task_columns;
 
 /// A row of `tasks`.
-#[derive(Clone, Debug, PartialEq, Eq, diesel::QueryableByName)]
+#[derive(Clone, Debug, PartialEq, diesel::QueryableByName)]
 pub struct TaskRow {
     #[diesel(sql_type = Integer)]
     pub id: TaskId,
@@ -107,6 +120,15 @@ pub struct TaskRow {
     pub change_reason: Option<String>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub cancelled_at: Option<DateTime<Utc>>,
+    /// What meets it; `None`: units report it.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub indicator: Option<String>,
+    #[diesel(sql_type = Nullable<Double>)]
+    pub measure_value: Option<f64>,
+    #[diesel(sql_type = Nullable<Integer>)]
+    pub measure_campaign_id: Option<CampaignId>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub measured_at: Option<DateTime<Utc>>,
 }
 
 // A task is seen by whoever reads at the unit that set it, above that, or below it.
@@ -128,12 +150,24 @@ macro_rules! visible {
     };
 }
 
+/// Which tasks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Listed {
+    /// Set by this unit or one under it.
+    pub under: Option<UnitId>,
+    /// Set for this target set.
+    pub target_set: Option<i32>,
+    /// Parts of this task.
+    pub part_of: Option<TaskId>,
+    pub cancelled: Option<bool>,
+}
+
 /// Visible tasks by id.
 pub async fn list_tasks(
     tx: &mut Tx,
     scope: &Scope<TaskRead>,
     today: NaiveDate,
-    (under, part_of, cancelled): (Option<UnitId>, Option<TaskId>, Option<bool>),
+    asked: Listed,
     after: Option<TaskId>,
     limit: i64,
 ) -> QueryResult<Vec<TaskRow>> {
@@ -141,18 +175,21 @@ pub async fn list_tasks(
         visible!(),
         " SELECT ",
         task_columns!("v"),
-        " FROM visible v, (SELECT $3::int AS under, $4::int AS part_of, $5::bool AS cancelled, $6::int AS after) p
+        " FROM visible v, (SELECT $3::int AS under, $4::int AS part_of, $5::bool AS cancelled, $6::int AS after,
+                                 $7::int AS target_set) p
           WHERE v.id > coalesce(p.after, 0) AND (p.under IS NULL OR p.under = ANY (v.lineage))
             AND (p.part_of IS NULL OR v.part_of = p.part_of)
             AND (p.cancelled IS NULL OR (v.cancelled_at IS NOT NULL) = p.cancelled)
-          ORDER BY v.id LIMIT $7"
+            AND (p.target_set IS NULL OR v.target_set_id = p.target_set)
+          ORDER BY v.id LIMIT $8"
     ))
     .bind::<Array<Integer>, _>(scope.roots())
     .bind::<Date, _>(today)
-    .bind::<Nullable<Integer>, _>(under)
-    .bind::<Nullable<Integer>, _>(part_of)
-    .bind::<Nullable<Bool>, _>(cancelled)
+    .bind::<Nullable<Integer>, _>(asked.under)
+    .bind::<Nullable<Integer>, _>(asked.part_of)
+    .bind::<Nullable<Bool>, _>(asked.cancelled)
     .bind::<Nullable<Integer>, _>(after)
+    .bind::<Nullable<Integer>, _>(asked.target_set)
     .bind::<BigInt, _>(limit)
     .load(tx)
     .await

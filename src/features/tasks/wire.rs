@@ -2,8 +2,9 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::queries::{TaskRow, VersionRow};
+use crate::features::indicators::find;
 use crate::features::units::Level;
-use crate::platform::ids::{TaskId, UnitId, WorkerId};
+use crate::platform::ids::{CampaignId, TaskId, UnitId, WorkerId};
 use crate::platform::page::Paging;
 use crate::platform::personal::holds_personal_number;
 use crate::platform::validate::{FieldErrors, Validate};
@@ -53,6 +54,8 @@ words! {
     By as TaskBy {
         /// The unit reports it.
         Report "report",
+        /// It is met by itself as long as an indicator reaches its target.
+        Measure "measure",
     }
 }
 
@@ -68,8 +71,25 @@ pub(super) fn check_text(errors: &mut FieldErrors, pointer: &str, text: &str, le
     }
 }
 
+/// The indicator that meets a task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewTaskMeasure {
+    /// An indicator of the catalogue (`GET /v1/indicators`) that is measured at the task's level.
+    #[schema(example = "full_committees_share")]
+    pub indicator: String,
+    /// What it is to reach, in its unit; left out: each unit's own target for it.
+    #[serde(default)]
+    #[schema(example = 100.0)]
+    pub value: Option<f64>,
+    /// Only by the figures of this campaign; left out: of all.
+    #[serde(default)]
+    #[schema(value_type = Option<i32>, example = json!(null))]
+    pub campaign_id: Option<CampaignId>,
+}
+
 /// A task to be set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewTask {
     /// The unit that sets it.
@@ -91,10 +111,14 @@ pub struct NewTask {
     #[serde(default = "no_evidence")]
     #[schema(inline)]
     pub evidence: Evidence,
-    /// By report of the unit. Tasks met by themselves when an indicator reaches its target are not offered.
+    /// By report of the unit, or by `measure`.
     #[serde(default = "by_report")]
     #[schema(inline)]
     pub by: By,
+    /// With `by` `measure`: the indicator that meets it, whatever anybody reports.
+    #[serde(default)]
+    #[schema(example = json!(null))]
+    pub measure: Option<NewTaskMeasure>,
     /// Only for units in the seats of this target set, as they are today.
     #[serde(default)]
     #[schema(example = json!(null))]
@@ -117,11 +141,70 @@ const fn by_report() -> By {
     By::Report
 }
 
+impl NewTask {
+    /// For one unit alone.
+    #[must_use]
+    pub fn of_one_unit(
+        (unit_id, level): (UnitId, Level),
+        title: String,
+        instructions: String,
+        due_on: NaiveDate,
+        evidence: Evidence,
+        owner_id: Option<WorkerId>,
+    ) -> Self {
+        Self {
+            unit_id,
+            level,
+            title,
+            instructions,
+            due_on,
+            evidence,
+            by: By::Report,
+            measure: None,
+            target_set: None,
+            part_of: None,
+            owner_id,
+        }
+    }
+}
+
 impl Validate for NewTask {
     fn validate(&self, errors: &mut FieldErrors) {
         check_text(errors, "/title", &self.title, 1, MAX_TITLE);
         check_text(errors, "/instructions", &self.instructions, 0, MAX_INSTRUCTIONS);
         errors.day("/due_on", self.due_on);
+        match (&self.measure, self.by) {
+            (None, By::Report) => {}
+            (None, By::Measure) => errors.add("/measure", "missing", "say which indicator meets it"),
+            (Some(_), By::Report) => errors.add("/measure", "contradiction", "only with `by` `measure`"),
+            (Some(measure), By::Measure) => self.check_measure(measure, errors),
+        }
+    }
+}
+
+impl NewTask {
+    fn check_measure(&self, measure: &NewTaskMeasure, errors: &mut FieldErrors) {
+        if self.evidence != Evidence::None {
+            errors.add(
+                "/evidence",
+                "contradiction",
+                "an indicator needs none: what it is made of is its evidence",
+            );
+        }
+        let Some(indicator) = find(&measure.indicator) else {
+            let detail = "is not in the catalogue (GET /v1/indicators)";
+            return errors.add("/measure/indicator", "unknown_indicator", detail);
+        };
+        if !indicator.levels.contains(&self.level.as_str()) {
+            errors.add(
+                "/level",
+                "wrong_level",
+                format!("must be one of {}", indicator.levels.join(", ")),
+            );
+        }
+        if let Some(value) = measure.value {
+            errors.range("/measure/value", value, 0.0, indicator.measure.most());
+        }
     }
 }
 
@@ -174,6 +257,8 @@ pub struct TaskFilter {
     /// Only tasks that this unit or one under it has set.
     #[param(value_type = Option<i32>, example = 2)]
     pub under: Option<UnitId>,
+    /// Only those that were set for this target set.
+    pub target_set: Option<i32>,
     /// Only those that break down this task.
     #[param(value_type = Option<i32>)]
     pub part_of: Option<TaskId>,
@@ -195,8 +280,20 @@ impl TaskFilter {
     }
 }
 
+/// The indicator that meets a task, and when its units were measured.
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct TaskMeasureView {
+    #[schema(example = "full_committees_share")]
+    pub indicator: String,
+    /// Null: each unit's own target.
+    #[schema(example = 100.0)]
+    pub value: Option<f64>,
+    #[schema(value_type = Option<i32>, example = json!(null))]
+    pub campaign_id: Option<CampaignId>,
+}
+
 /// A task.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct TaskView {
     #[schema(value_type = i32, example = 1)]
     pub id: TaskId,
@@ -216,9 +313,14 @@ pub struct TaskView {
     /// What a report of it done must carry: `none`, `note`, `count` or `photo`.
     #[schema(example = "none")]
     pub evidence: String,
-    /// How it is met: `report`.
+    /// How it is met: `report` or `measure`.
     #[schema(example = "report")]
     pub by: &'static str,
+    /// The indicator that meets it; null: units report it.
+    #[schema(example = json!(null))]
+    pub measure: Option<TaskMeasureView>,
+    /// When all its units were measured last; null: not yet, or they report it.
+    pub measured_at: Option<DateTime<Utc>>,
     /// The target set that narrows it.
     #[schema(example = json!(null))]
     pub target_set: Option<i32>,
@@ -254,7 +356,16 @@ impl From<TaskRow> for TaskView {
             set_on: row.set_on,
             due_on: row.due_on,
             evidence: row.evidence,
-            by: By::Report.as_str(),
+            by: match &row.indicator {
+                Some(_) => By::Measure.as_str(),
+                None => By::Report.as_str(),
+            },
+            measure: row.indicator.map(|indicator| TaskMeasureView {
+                indicator,
+                value: row.measure_value,
+                campaign_id: row.measure_campaign_id,
+            }),
+            measured_at: row.measured_at,
             target_set: row.target_set_id,
             seats: row.seats,
             part_of: row.part_of,

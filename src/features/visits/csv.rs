@@ -1,6 +1,7 @@
 //! The CSV export: columns and lines (RFC 4180).
 
 use super::wire::{FlagView, VisitView};
+use crate::platform::csv::text_cell;
 
 /// The columns of the CSV export.
 const CSV_COLUMNS: &str = "id,campaign_id,booth_id,household_id,worker_id,device_id,visited_at,visited_on,received_at,\
@@ -62,32 +63,4 @@ pub fn csv_line(view: &VisitView) -> String {
 fn answer_of(flag: &FlagView) -> Option<String> {
     let text = flag.answer.as_ref()?.text.as_ref()?;
     Some(format!("{}: {text}", flag.code))
-}
-
-/// A text as a cell: what a spreadsheet would run as a formula gets an apostrophe before it (OWASP, CSV injection), and
-/// what holds a comma, a quote or a line break is quoted.
-fn text_cell(text: &str) -> String {
-    let guarded = if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
-        format!("'{text}")
-    } else {
-        text.to_owned()
-    };
-    if guarded.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", guarded.replace('"', "\"\""))
-    } else {
-        guarded
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cell_is_never_a_formula_and_never_two_cells() {
-        assert_eq!(text_cell("=1+1"), "'=1+1");
-        assert_eq!(text_cell("@SUM(A1),x"), "\"'@SUM(A1),x\"");
-        assert_eq!(text_cell("say \"no\""), "\"say \"\"no\"\"\"");
-        assert_eq!(text_cell("plain"), "plain");
-    }
 }

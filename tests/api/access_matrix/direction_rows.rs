@@ -4,6 +4,7 @@ use sampark::access::Role;
 use serde_json::{Value, json};
 
 use super::{Ask, Kind, Scene};
+use crate::pravas;
 use crate::support::Actor;
 use crate::tasks::{report, task};
 
@@ -100,7 +101,43 @@ impl Scene {
             }
             "count_entrants" => ask("GET", format!("/v1/units/{booth}/entrants")),
             "list_entrants" => ask("GET", format!("/v1/units/{booth}/entrants/list")),
-            _ => return None,
+            _ => return self.pravas_row(operation, n).await,
+        };
+        Some((Kind::At, ask))
+    }
+
+    async fn pravas_row(&self, operation: &str, n: u32) -> Option<(Kind, Ask)> {
+        let booth = self.world.unit("S1-B1");
+        let tour = format!("/v1/pravas/{}", self.pravas["pravas"]["id"]);
+        let stop = format!("{tour}/stops/{}", self.pravas["stops"][0]["id"]);
+        let ask = match operation {
+            "list_pravas" => return Some((Kind::List, ask("GET", "/v1/pravas?limit=500".into()))),
+            "create_pravas" => with(
+                ask("POST", "/v1/pravas".into()),
+                &pravas::tour(booth, self.worker_id),
+            ),
+            "get_pravas" => ask("GET", tour),
+            "update_pravas" => Ask {
+                tag: self.tag(&tour).await,
+                ..with(ask("PATCH", tour), &json!({"title": format!("Tour {n}")}))
+            },
+            "create_pravas_stop" => with(ask("POST", format!("{tour}/stops")), &pravas::stop(booth)),
+            "get_pravas_stop" => ask("GET", stop),
+            "update_pravas_stop" => Ask {
+                tag: self.tag(&stop).await,
+                ..with(ask("PATCH", stop), &json!({"purpose": format!("Meeting {n}")}))
+            },
+            "record_stop_report" => with(ask("POST", format!("{stop}/reports")), &pravas::report()),
+            "list_pravas_reviews" => ask("GET", format!("{tour}/reviews")),
+            "create_pravas_review" => with(
+                ask("POST", format!("{tour}/reviews")),
+                &json!({"held_on": "2026-11-23", "summary": "Reviewed"}),
+            ),
+            "list_pravas_seats" => ask("GET", format!("/v1/units/{booth}/pravas/seats")),
+            "list_pravas_leaders" => ask("GET", format!("/v1/units/{booth}/pravas/leaders")),
+            "list_unit_stops" => ask("GET", format!("/v1/units/{booth}/pravas/stops")),
+            "list_missing_stop_reports" => ask("GET", format!("/v1/units/{booth}/pravas/missing-reports")),
+            _ => return self.measure_row(operation).await,
         };
         Some((Kind::At, ask))
     }

@@ -108,6 +108,9 @@ pub async fn scene_of(app: TestApp) -> Scene {
     admin.post("/v1/target-sets", set).await.expect(201);
     let path = format!("/v1/units/{}/sign-offs", world.unit("S1-M1"));
     admin.post(&path, json!({"week": "2026-W46"})).await.expect(201);
+    let review = json!({"name": "Review", "asked": {"level": "mandal"}});
+    let review = admin.post("/v1/units/2/shortfalls/snapshots", review).await;
+    review.expect(201);
     let webhook = json!({"unit_id": 2, "url": "https://hooks.example/sampark"});
     admin.post("/v1/webhooks", webhook).await.expect(201);
     // Before there is another visit that could be drawn.
@@ -117,6 +120,7 @@ pub async fn scene_of(app: TestApp) -> Scene {
     let order = json!({"worker_id": made["worker_id"], "reason": "Entered at home"});
     admin.post("/v1/units/2/bulk-voids", order).await.expect(201);
     crate::tasks::for_examples(&app, &world, &admin).await;
+    crate::pravas::for_examples(&world, &admin).await;
     Scene {
         app,
         world,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::Client;
 
 /// The kinds, in the order in which they are applied.
-pub const KINDS: [&str; 5] = ["grants", "units", "campaigns", "households", "visits"];
+pub const KINDS: [&str; 6] = ["grants", "units", "campaigns", "households", "visits", "tasks"];
 
 /// What a phone does not do as it is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +104,7 @@ impl Phone {
                 self.forget("households", "booth_id", booth);
             }
         }
-        for kind in ["grants", "units", "campaigns"] {
+        for kind in ["grants", "units", "campaigns", "tasks"] {
             for id in list(&page["gone"][kind]) {
                 if self.fault == Some(Fault::KeepsWhatIsGone) {
                     continue;

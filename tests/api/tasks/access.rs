@@ -21,6 +21,11 @@ async fn what_cannot_be_a_task_or_a_report_is_refused_field_by_field() {
         new["owner_id"] = json!(owner);
         new
     };
+    let measured = |measure: Value| {
+        let mut new = with("by", json!("measure"));
+        new["measure"] = measure;
+        new
+    };
     for (body, pointer) in [
         (with("unit_id", json!(s.world.unit("S2"))), "/unit_id"),
         (with("level", json!("nation")), "/level"),
@@ -29,10 +34,20 @@ async fn what_cannot_be_a_task_or_a_report_is_refused_field_by_field() {
         (with("instructions", json!("Call 98123 45678")), "/instructions"),
         (with("target_set", json!(99)), "/target_set"),
         (with("part_of", json!(99)), "/part_of"),
-        (with("by", json!("measure")), "/by"),
+        (with("by", json!("measure")), "/measure"),
         (
-            with("measure", json!({"indicator": "visits_per_booth", "target": 10})),
+            with("measure", json!({"indicator": "visits_per_booth", "value": 10})),
             "/measure",
+        ),
+        (measured(json!({"indicator": "nothing"})), "/measure/indicator"),
+        (measured(json!({"indicator": "sign_offs_share"})), "/level"),
+        (
+            measured(json!({"indicator": "contact_rate", "value": 101})),
+            "/measure/value",
+        ),
+        (
+            measured(json!({"indicator": "contact_rate", "campaign_id": 99})),
+            "/measure/campaign_id",
         ),
         (one(foreign, "state"), "/owner_id"),
         (one(s.world.new_worker("S1").await, "booth"), "/owner_id"),

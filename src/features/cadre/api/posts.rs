@@ -75,6 +75,7 @@ pub async fn list_unit_posts(
     id: Path<UnitId>,
     filter: Query<PostFilter>,
     db: web::Data<Db>,
+    clock: web::Data<Clock>,
 ) -> Result<Reply, ApiError> {
     let filter = valid(filter.0)?;
     let list = format!("posts at unit {}", *id);
@@ -84,10 +85,15 @@ pub async fn list_unit_posts(
     };
     let limit = paging.limit()?;
     let before = paging.after(&list)?;
+    let next_day = filter.on.and_then(|on| on.succ_opt());
+    let day_ends = next_day.map(|day| clock.start_of(day));
     let rows = db
         .read(async |tx| {
             let permit = permit::<PostRead>(tx, &caller, *id).await?;
-            Ok(queries::list_unit_posts(tx, &permit, caller.today(), &filter, before, limit).await?)
+            Ok(
+                queries::list_unit_posts(tx, &permit, caller.today(), &filter, day_ends, before, limit)
+                    .await?,
+            )
         })
         .await?;
     Reply::ok(&Page::new(&list, rows, limit, |row| row.id, PostView::from))

@@ -166,26 +166,32 @@ const GROUPS: &str = "
     LEFT JOIN back_checks c ON c.draw_id = i.draw_id AND c.number = i.number AND NOT c.late
     GROUP BY framed.unit_id, framed.draw_id, framed.frame ORDER BY framed.unit_id, framed.draw_id";
 
+/// What draws found in these units. The units are ones that the caller may see.
+pub async fn groups_of(tx: &mut Tx, units: &[UnitId], span: Span) -> QueryResult<Vec<GroupRow>> {
+    statement(GROUPS)
+        .bind::<Nullable<Integer>, _>(span.campaign_id)
+        .bind::<Nullable<Date>, _>(span.from)
+        .bind::<Nullable<Date>, _>(span.to)
+        .bind::<Array<Integer>, _>(units)
+        .load(tx)
+        .await
+}
+
 /// What these units reported, and what draws found there. The units are ones that the caller may see.
 pub async fn audited(tx: &mut Tx, units: Vec<UnitRow>, span: Span) -> QueryResult<Vec<AuditedRow>> {
     let ids: Vec<UnitId> = units.iter().map(|unit| unit.id).collect();
-    macro_rules! bound {
-        ($text:ident) => {
-            statement($text)
-                .bind::<Nullable<Integer>, _>(span.campaign_id)
-                .bind::<Nullable<Date>, _>(span.from)
-                .bind::<Nullable<Date>, _>(span.to)
-                .bind::<Array<Integer>, _>(&ids)
-                .load(tx)
-                .await?
-        };
-    }
-    let reported: Vec<ReportedRow> = bound!(REPORTED);
+    let reported: Vec<ReportedRow> = statement(REPORTED)
+        .bind::<Nullable<Integer>, _>(span.campaign_id)
+        .bind::<Nullable<Date>, _>(span.from)
+        .bind::<Nullable<Date>, _>(span.to)
+        .bind::<Array<Integer>, _>(&ids)
+        .load(tx)
+        .await?;
     let reported: BTreeMap<UnitId, i64> = reported
         .into_iter()
         .map(|row| (row.unit_id, row.visits))
         .collect();
-    let groups: Vec<GroupRow> = bound!(GROUPS);
+    let groups = groups_of(tx, &ids, span).await?;
     let mut by_unit: BTreeMap<UnitId, Vec<GroupRow>> = BTreeMap::new();
     for group in groups {
         by_unit.entry(group.unit_id).or_default().push(group);

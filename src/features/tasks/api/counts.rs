@@ -74,7 +74,8 @@ pub async fn get_counts(
         .into_iter()
         .filter(|counted| after.is_none_or(|after| counted.task.id > after))
         .collect();
-    let page = Page::new(TASKS, rest, limit, |counted| counted.task.id, TaskCountView::from);
+    let view = |counted| TaskCountView::new(counted, *id, &filter);
+    let page = Page::new(TASKS, rest, limit, |counted| counted.task.id, view);
     let view = TaskCountsView {
         unit_id: *id,
         on,
@@ -127,7 +128,7 @@ pub async fn list_counts_of_children(
         |row| row.id,
         |row| {
             let figures = figures.get(&row.id).copied().unwrap_or_default();
-            TaskChildView::new(row, figures)
+            TaskChildView::new(row, figures, &filter)
         },
     ))
 }

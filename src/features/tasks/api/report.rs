@@ -120,6 +120,10 @@ async fn asked(
         standing = find_standing(tx, permit, day.max(task.set_on), task.id).await?;
     }
     let standing = standing.ok_or_else(unknown)?;
+    if task.indicator.is_some() {
+        let detail = "an indicator meets this task, not a report";
+        return Err(ApiError::field("/task_id", "measured", detail));
+    }
     match sent.lacks(&task.evidence) {
         Some((pointer, detail)) => Err(ApiError::field(pointer, "missing_evidence", detail)),
         None => Ok(standing),
@@ -250,6 +254,11 @@ pub async fn give_verdict(
         let today = caller.today();
         let found = find_standing(tx, &permit, today, task_id).await?;
         let standing = found.ok_or_else(ApiError::not_found)?;
+        if standing.measured {
+            return Err(conflict(
+                "an indicator meets this task: there is nothing to verify",
+            ));
+        }
         let held = lock_standing(tx, &permit, task_id).await?;
         let held = held.ok_or_else(|| conflict("the unit has not reported"))?;
         check_judge(&caller, &permit, held.reported_by == caller.worker_id())?;

@@ -1,13 +1,15 @@
 //! Which units have a task and how they stand to it; which tasks a unit has.
 
 use actix_web::{get, web};
+use chrono::NaiveDate;
 
 use super::visible;
-use crate::access::Caller;
 use crate::access::actions::TaskRead;
 use crate::access::policy::{permit, scope_within};
+use crate::access::{Caller, Scope};
+use crate::features::target_sets::members_today;
 use crate::features::tasks::queries::units::{
-    Wanted, find_standing, list_parts, list_reports, list_standings,
+    Wanted, find_standing, list_for_phone, list_parts, list_reports, list_standings,
     list_tasks_of_unit as load_tasks_of_unit, list_verdicts,
 };
 use crate::features::tasks::wire::TaskView;
@@ -16,7 +18,7 @@ use crate::features::tasks::wire::standing::{
     UnitTaskFilter, UnitTaskView,
 };
 use crate::platform::body::{Path, Query};
-use crate::platform::db::Db;
+use crate::platform::db::{Db, Tx};
 use crate::platform::error::{ApiError, Problem};
 use crate::platform::ids::{TaskId, UnitId};
 use crate::platform::page::Page;
@@ -34,6 +36,29 @@ const ANY: [&str; 6] = [
 /// Most reports and verdicts shown of a unit's history.
 const HISTORY: i64 = 100;
 
+/// The tasks that stand of these units in scope, with how those units stand: what is not done, and what is due on a day or
+/// later.
+///
+/// # Errors
+/// What the database says.
+pub async fn tasks_of_units<A>(
+    tx: &mut Tx,
+    scope: &Scope<A>,
+    today: NaiveDate,
+    due_from: NaiveDate,
+    units: &[UnitId],
+) -> Result<Vec<(TaskView, Vec<TaskStandingView>)>, ApiError> {
+    let mut tasks: Vec<(TaskView, Vec<TaskStandingView>)> = Vec::new();
+    for row in list_for_phone(tx, scope, today, due_from, units).await? {
+        let standing = TaskStandingView::new(row.standing, today);
+        match tasks.last_mut() {
+            Some((task, standings)) if task.id == standing.task_id => standings.push(standing),
+            _ => tasks.push((row.task.into(), vec![standing])),
+        }
+    }
+    Ok(tasks)
+}
+
 /// The units that have a task
 ///
 /// Today, in your scope, each with how it stands.
@@ -44,6 +69,7 @@ const HISTORY: i64 = 100;
         (status = 200, description = "By unit.", body = Page<TaskStandingView>),
         (status = 400, description = "Not a cursor of this list.", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such task or unit, or none of yours.", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The target set is not yours to see.", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 #[get("/v1/tasks/{id}/units")]
@@ -63,10 +89,14 @@ pub async fn list_units(
         .read_long(async |tx| {
             let task = visible(tx, &caller, *id).await?;
             let scope = scope_within::<TaskRead>(tx, &caller, filter.under).await?;
+            let seats = match filter.target_set {
+                Some(set) => Some(members_today(tx, &caller, set).await?),
+                None => None,
+            };
             let wanted = Wanted {
                 task_id: task.id,
                 statuses: one.as_ref().map_or(&ANY[..], |one| &one[..]),
-                seats: None,
+                seats: seats.as_deref(),
             };
             Ok(list_standings(tx, &scope, today, wanted, after, limit + 1).await?)
         })

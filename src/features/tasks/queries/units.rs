@@ -32,6 +32,9 @@ pub struct StandingRow {
     pub due_on: NaiveDate,
     #[diesel(sql_type = Bool)]
     pub cancelled: bool,
+    /// Whether an indicator meets it, not a report.
+    #[diesel(sql_type = Bool)]
+    pub measured: bool,
     #[diesel(sql_type = Text)]
     pub status: String,
     #[diesel(sql_type = Nullable<SqlUuid>)]
@@ -51,7 +54,7 @@ pub struct StandingRow {
 macro_rules! standing_columns {
     () => {
         "k.id AS task_id, x.id AS receiver_id, x.code, x.name, k.due_on, k.cancelled_at IS NOT NULL AS cancelled,
-         coalesce(s.status, 'open') AS status, s.report_id, s.reported_by, s.progress, s.reason, s.judged_by, s.judged_at"
+         EXISTS (SELECT 1 FROM task_measures m WHERE m.task_id = k.id) AS measured, coalesce(s.status, 'open') AS status, s.report_id, s.reported_by, s.progress, s.reason, s.judged_by, s.judged_at"
     };
 }
 
@@ -168,6 +171,37 @@ pub async fn list_tasks_of_unit(
     .bind::<Integer, _>(permit.unit_id())
     .bind::<Nullable<Integer>, _>(after)
     .bind::<BigInt, _>(limit)
+    .load(tx)
+    .await
+}
+
+/// The tasks that stand of these units in scope, for what a phone keeps: those that are not done, and those that are due on
+/// this day or later. By task and unit.
+pub async fn list_for_phone<A>(
+    tx: &mut Tx,
+    _scope: &Scope<A>,
+    today: NaiveDate,
+    due_from: NaiveDate,
+    units: &[UnitId],
+) -> QueryResult<Vec<UnitTaskRow>> {
+    statement(concat!(
+        "WITH f AS NOT MATERIALIZED (SELECT $1::date AS today, $2::date AS due_from)
+         SELECT ",
+        task_columns!("k"),
+        ", ",
+        standing_columns!(),
+        " FROM f CROSS JOIN units x
+          JOIN lineages l ON l.unit_id = x.id AND l.valid_from <= f.today AND (l.valid_to IS NULL OR l.valid_to > f.today)
+          CROSS JOIN LATERAL unnest(l.unit_ids) AS a (id)
+          JOIN tasks k ON k.unit_id = a.id AND k.level = x.level AND k.cancelled_at IS NULL
+               AND (k.seats IS NULL OR l.unit_ids && k.seats)
+          LEFT JOIN task_units s ON s.state_id = x.state_id AND s.unit_id = x.id AND s.task_id = k.id
+          WHERE x.id = ANY ($3) AND (k.due_on >= f.due_from OR coalesce(s.status, 'open') NOT IN ('done', 'verified'))
+          ORDER BY k.id, x.id"
+    ))
+    .bind::<Date, _>(today)
+    .bind::<Date, _>(due_from)
+    .bind::<Array<Integer>, _>(units)
     .load(tx)
     .await
 }

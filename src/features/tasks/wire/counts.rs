@@ -41,6 +41,24 @@ impl CountFilter {
             cursor: self.cursor.clone(),
         }
     }
+
+    /// Where the same is counted at another unit, task by task.
+    fn link(&self, unit_id: UnitId) -> String {
+        let mut link = format!("/v1/units/{unit_id}/task-counts");
+        let mut sign = '?';
+        for (name, value) in [
+            ("target_set", self.target_set.map(|id| id.to_string())),
+            ("task_id", self.task_id.map(|id| id.to_string())),
+            ("due_from", self.due_from.map(|day| day.to_string())),
+            ("due_to", self.due_to.map(|day| day.to_string())),
+        ] {
+            if let Some(value) = value {
+                link.push_str(&format!("{sign}{name}={value}"));
+                sign = '&';
+            }
+        }
+        link
+    }
 }
 
 impl Validate for CountFilter {
@@ -113,11 +131,21 @@ pub struct TaskCountView {
     #[schema(example = "2027-06-30")]
     pub due_on: NaiveDate,
     pub figures: TaskFigures,
+    /// The units behind the figures, each as it stands; `status=` picks those behind one.
+    #[schema(example = "/v1/tasks/1/units?under=2")]
+    pub trace: String,
 }
 
-impl From<Counted> for TaskCountView {
-    fn from(counted: Counted) -> Self {
+impl TaskCountView {
+    /// A task as it is counted at a unit.
+    pub fn new(counted: Counted, unit_id: UnitId, filter: &CountFilter) -> Self {
+        let set = filter.target_set.map(|id| format!("&target_set={id}"));
         Self {
+            trace: format!(
+                "/v1/tasks/{}/units?under={unit_id}{}",
+                counted.task.id,
+                set.unwrap_or_default()
+            ),
             task_id: counted.task.id,
             title: counted.task.title,
             unit_id: counted.task.unit_id,
@@ -159,12 +187,16 @@ pub struct TaskChildView {
     #[schema(example = "Unit S1-D1")]
     pub name: String,
     pub figures: TaskFigures,
+    /// The same figures task by task.
+    #[schema(example = "/v1/units/4/task-counts")]
+    pub trace: String,
 }
 
 impl TaskChildView {
     /// A unit with its figures.
-    pub fn new(row: ChildRow, figures: Figures) -> Self {
+    pub fn new(row: ChildRow, figures: Figures, filter: &CountFilter) -> Self {
         Self {
+            trace: filter.link(row.id),
             unit_id: row.id,
             code: row.code,
             level: row.level,

@@ -288,6 +288,8 @@ pub struct StandingFilter {
     /// Only units under this one.
     #[param(value_type = Option<i32>, example = 2)]
     pub under: Option<UnitId>,
+    /// Only units in the seats of this target set.
+    pub target_set: Option<i32>,
     /// Only those that stand so.
     #[param(inline)]
     pub status: Option<Status>,

@@ -1,0 +1,2 @@
+DROP TABLE shortfall_snapshots;
+DROP TABLE targets;

@@ -1,0 +1,227 @@
+//! The background task that grades, every night and when asked, a state at a time and in it a thousand booths at a time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::queries::grading::{
+    By, GradedUnit, NewGrade, RunRow, booth_scores, finish, go_on, next_run, store, take_turn, units_after,
+};
+use super::queries::rules_of;
+use super::rules::{grade, mean, score};
+use super::wire::GradeRule;
+use crate::access::actions::StrengthGrade;
+use crate::access::policy::{Permit, program_permit};
+use crate::features::indicators::{Indicator, find};
+use crate::features::measures::{ChildRow, FiguresAsk, Visited, figures_of};
+use crate::journal::{Actor, Digest, Entry, Record};
+use crate::platform::clock::Clock;
+use crate::platform::db::{Db, Tx};
+use crate::platform::error::ApiError;
+use crate::platform::ids::UnitId;
+use crate::platform::wall::GRADER;
+
+/// Booths graded in one transaction.
+const STEP: i64 = 1_000;
+/// More mandals than any state has.
+const ALL: i64 = 1_000_000;
+/// How often an idle task looks whether a day has begun, or somebody asked.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// The background task of a server. Any number of servers may run one.
+#[derive(Debug)]
+pub struct Grader {
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+impl Grader {
+    /// Starts grading.
+    #[must_use]
+    pub fn start(db: &Db, clock: &Clock) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        let (db, clock) = (db.clone(), clock.clone());
+        Self {
+            stop: Some(stop),
+            task: tokio::task::spawn_local(run(db, clock, stopped)),
+        }
+    }
+
+    /// Ends it after the step under way.
+    pub async fn stop(mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        let _ = self.task.await;
+    }
+}
+
+async fn run(db: Db, clock: Clock, mut stopped: oneshot::Receiver<()>) {
+    loop {
+        tokio::select! {
+            _ = &mut stopped => return,
+            done = grade_all(&db, &clock) => {
+                if let Err(error) = done {
+                    tracing::warn!(%error, "booths could not be graded; trying again");
+                }
+            }
+        }
+        tokio::select! {
+            _ = &mut stopped => return,
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+    }
+}
+
+/// Grades every state that was not graded today, or for which it was asked. How many booths and mandals were graded.
+///
+/// # Errors
+/// What the database says; what was graded before stays graded, and the next call goes on there.
+pub async fn grade_all(db: &Db, clock: &Clock) -> Result<usize, ApiError> {
+    let db = &db.as_program(&GRADER);
+    let mut graded = 0_usize;
+    while let Some(step) = grade_step(db, clock).await? {
+        graded = graded.saturating_add(step);
+    }
+    Ok(graded)
+}
+
+/// One step; `None` when there is nothing to grade, or another process does it.
+async fn grade_step(db: &Db, clock: &Clock) -> Result<Option<usize>, ApiError> {
+    let (actor, today) = (Actor::program(clock.now()), clock.today());
+    db.write_long(&actor, async move |tx| {
+        if !take_turn(tx).await? {
+            return Ok((None, Record::nothing()));
+        }
+        let Some(run) = next_run(tx, today).await? else {
+            return Ok((None, Record::nothing()));
+        };
+        let permit = program_permit::<StrengthGrade>(tx, actor, run.state_id, run.day).await?;
+        let rule = CurrentRule::read(tx, run.state_id).await?;
+        let booths = units_after(tx, &permit, "booth", run.day, run.after_id, STEP).await?;
+        if let Some(last) = booths.last() {
+            let last = last.unit.id;
+            grade_booths(tx, &permit, &run, &rule, &booths).await?;
+            go_on(tx, &permit, last).await?;
+            return Ok((Some(booths.len()), Record::nothing()));
+        }
+        let mandals = grade_mandals(tx, &permit, &run, &rule).await?;
+        let counts = finish(tx, &permit, actor.at).await?;
+        let counts: Vec<_> = counts
+            .into_iter()
+            .map(|row| (row.level, row.grade, row.units))
+            .collect();
+        let digest = Digest::of(&(run.day, rule.by(&run).rule_version, counts));
+        let entry =
+            Entry::new(run.state_id, run.state_id, "strength.grade", "unit", digest).of_ids([run.state_id.0]);
+        Ok((Some(mandals), entry.into()))
+    })
+    .await
+}
+
+/// The rule by which a state is graded, and whose it is.
+struct CurrentRule {
+    unit_id: Option<UnitId>,
+    version: i32,
+    rule: GradeRule,
+}
+
+impl CurrentRule {
+    async fn read(tx: &mut Tx, state_id: UnitId) -> Result<Self, ApiError> {
+        let rows = rules_of(tx, state_id).await?;
+        Ok(match rows.into_iter().find(|row| row.counts) {
+            Some(row) => Self {
+                unit_id: Some(row.unit_id),
+                version: row.version,
+                rule: row.rule.0,
+            },
+            None => Self {
+                unit_id: None,
+                version: 0,
+                rule: GradeRule::default(),
+            },
+        })
+    }
+
+    fn by(&self, run: &RunRow) -> By {
+        By {
+            rule_unit_id: self.unit_id,
+            rule_version: self.version,
+            day: run.day,
+        }
+    }
+}
+
+async fn grade_booths(
+    tx: &mut Tx,
+    permit: &Permit<StrengthGrade>,
+    run: &RunRow,
+    current: &CurrentRule,
+    booths: &[GradedUnit],
+) -> Result<(), ApiError> {
+    let rows: Vec<&ChildRow> = booths.iter().map(|booth| &booth.unit).collect();
+    let indicators: Vec<&'static Indicator> = current
+        .rule
+        .parts
+        .iter()
+        .filter_map(|part| find(&part.indicator))
+        .collect();
+    let back = TimeDelta::days(current.rule.days.saturating_sub(1));
+    let ask = FiguresAsk {
+        indicators: &indicators,
+        visited: Visited {
+            campaign_id: None,
+            from: run.day.checked_sub_signed(back),
+            to: Some(run.day),
+        },
+        today: run.day,
+        before: run.day.pred_opt().unwrap_or(run.day),
+    };
+    let figures = figures_of(tx, permit, &rows, &ask).await?;
+    let grades: Vec<NewGrade<'_>> = booths
+        .iter()
+        .map(|unit| {
+            let now = figures
+                .get(&unit.unit.id)
+                .map(|pair| pair.now)
+                .unwrap_or_default();
+            let score = score(&current.rule, &now);
+            NewGrade {
+                unit,
+                score,
+                grade: grade(&current.rule, score),
+            }
+        })
+        .collect();
+    Ok(store(tx, permit, &grades, current.by(run)).await?)
+}
+
+async fn grade_mandals(
+    tx: &mut Tx,
+    permit: &Permit<StrengthGrade>,
+    run: &RunRow,
+    current: &CurrentRule,
+) -> Result<usize, ApiError> {
+    let mut scores: BTreeMap<UnitId, Vec<f64>> = BTreeMap::new();
+    for (mandal_id, score) in booth_scores(tx, permit).await? {
+        scores.entry(mandal_id).or_default().push(score);
+    }
+    let mandals = units_after(tx, permit, "mandal", run.day, UnitId(0), ALL).await?;
+    // A mandal without booths has nothing to be graded by.
+    let grades: Vec<NewGrade<'_>> = mandals
+        .iter()
+        .filter_map(|unit| {
+            let score = mean(scores.get(&unit.unit.id)?);
+            Some(NewGrade {
+                unit,
+                score,
+                grade: grade(&current.rule, score),
+            })
+        })
+        .collect();
+    store(tx, permit, &grades, current.by(run)).await?;
+    Ok(grades.len())
+}

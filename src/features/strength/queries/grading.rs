@@ -1,0 +1,255 @@
+//! Grading in steps: which state comes next, its booths and mandals, and what is stored of them.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use diesel::sql_types::{Array, BigInt, Bool, Date, Double, Integer, Nullable, Text, Timestamptz};
+use diesel::{OptionalExtension, QueryResult, QueryableByName};
+use diesel_async::RunQueryDsl;
+
+use crate::access::Permit;
+use crate::access::actions::StrengthGrade;
+use crate::features::measures::ChildRow;
+use crate::platform::db::Tx;
+use crate::platform::ids::UnitId;
+use crate::platform::statement::statement;
+
+/// Class of the advisory lock under which grades are made.
+const GRADING_LOCK: i64 = 0x5341_0008;
+
+#[derive(QueryableByName)]
+struct TakenRow {
+    #[diesel(sql_type = Bool)]
+    taken: bool,
+}
+
+/// Whether this transaction may grade; false while another process does.
+pub async fn take_turn(tx: &mut Tx) -> QueryResult<bool> {
+    let row: TakenRow = statement("SELECT pg_try_advisory_xact_lock($1) AS taken")
+        .bind::<BigInt, _>(GRADING_LOCK)
+        .get_result(tx)
+        .await?;
+    Ok(row.taken)
+}
+
+/// A grading under way.
+#[derive(Clone, Copy, Debug, QueryableByName)]
+pub struct RunRow {
+    #[diesel(sql_type = Integer)]
+    pub state_id: UnitId,
+    #[diesel(sql_type = Date)]
+    pub day: NaiveDate,
+    #[diesel(sql_type = Integer)]
+    pub after_id: UnitId,
+}
+
+/// The grading to go on with, or to begin: of states not graded today yet, and of those for which it was asked.
+pub async fn next_run(tx: &mut Tx, today: NaiveDate) -> QueryResult<Option<RunRow>> {
+    statement(
+        "INSERT INTO grading_runs AS r (state_id, day, after_id)
+         SELECT s.id, a.today, 0 FROM (SELECT $1::date AS today) a, units s LEFT JOIN grading_runs g ON g.state_id = s.id
+         WHERE s.level = 'state' AND (g.state_id IS NULL OR g.day < a.today OR g.finished_at IS NULL)
+         ORDER BY g.finished_at IS NULL AND g.state_id IS NOT NULL DESC, s.id LIMIT 1
+         ON CONFLICT (state_id) DO UPDATE SET
+             after_id = CASE WHEN r.finished_at IS NULL THEN r.after_id ELSE 0 END,
+             day = CASE WHEN r.finished_at IS NULL AND r.after_id > 0 THEN r.day ELSE excluded.day END,
+             finished_at = NULL
+         RETURNING state_id, day, after_id",
+    )
+    .bind::<Date, _>(today)
+    .get_result(tx)
+    .await
+    .optional()
+}
+
+/// A booth or mandal to grade, with what lies above it.
+#[derive(Clone, Debug, QueryableByName)]
+pub struct GradedUnit {
+    #[diesel(embed)]
+    pub unit: ChildRow,
+    #[diesel(sql_type = Nullable<Integer>)]
+    pub district_id: Option<UnitId>,
+    #[diesel(sql_type = Nullable<Integer>)]
+    pub mandal_id: Option<UnitId>,
+    #[diesel(sql_type = Nullable<Integer>)]
+    pub pc_id: Option<UnitId>,
+    #[diesel(sql_type = Nullable<Integer>)]
+    pub ac_id: Option<UnitId>,
+}
+
+/// The next units of a level in the permit's state, by id.
+pub async fn units_after(
+    tx: &mut Tx,
+    permit: &Permit<StrengthGrade>,
+    level: &str,
+    day: NaiveDate,
+    after: UnitId,
+    limit: i64,
+) -> QueryResult<Vec<GradedUnit>> {
+    statement(
+        "SELECT u.id, u.state_id, u.code, u.level, u.name, l.unit_ids, x.district_id, x.mandal_id, x.pc_id, x.ac_id
+         FROM (SELECT $1::date AS day) a, units u
+         JOIN lineages l ON l.unit_id = u.id
+         CROSS JOIN LATERAL (
+             SELECT max(v.id) FILTER (WHERE v.level = 'district') AS district_id,
+                    max(v.id) FILTER (WHERE v.level = 'mandal') AS mandal_id,
+                    max(v.id) FILTER (WHERE v.level = 'parliamentary_constituency') AS pc_id,
+                    max(v.id) FILTER (WHERE v.level = 'assembly_constituency') AS ac_id
+             FROM units v WHERE v.id = ANY (l.unit_ids)) x
+         WHERE u.level = $2 AND u.state_id = $3 AND u.id > $4
+           AND l.valid_from <= a.day AND (l.valid_to IS NULL OR l.valid_to > a.day)
+         ORDER BY u.id LIMIT $5",
+    )
+    .bind::<Date, _>(day)
+    .bind::<Text, _>(level)
+    .bind::<Integer, _>(permit.state_id())
+    .bind::<Integer, _>(after)
+    .bind::<BigInt, _>(limit)
+    .load(tx)
+    .await
+}
+
+#[derive(Clone, Copy, Debug, QueryableByName)]
+struct ScoreRow {
+    #[diesel(sql_type = Integer)]
+    mandal_id: UnitId,
+    #[diesel(sql_type = Double)]
+    score: f64,
+}
+
+/// The scores of the booths of the state's mandals.
+pub async fn booth_scores(tx: &mut Tx, permit: &Permit<StrengthGrade>) -> QueryResult<Vec<(UnitId, f64)>> {
+    let rows: Vec<ScoreRow> = statement(
+        "SELECT mandal_id, score FROM strengths
+         WHERE state_id = $1 AND level = 'booth' AND mandal_id IS NOT NULL ORDER BY unit_id",
+    )
+    .bind::<Integer, _>(permit.state_id())
+    .load(tx)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.mandal_id, row.score)).collect())
+}
+
+/// A grade to store.
+#[derive(Clone, Copy, Debug)]
+pub struct NewGrade<'a> {
+    pub unit: &'a GradedUnit,
+    pub score: f64,
+    pub grade: &'static str,
+}
+
+/// By which rule, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct By {
+    pub rule_unit_id: Option<UnitId>,
+    pub rule_version: i32,
+    pub day: NaiveDate,
+}
+
+/// Stores grades, and the changes that they make. What was graded before on the same day is replaced; its grade of the
+/// day before stays what is compared with.
+pub async fn store(
+    tx: &mut Tx,
+    _permit: &Permit<StrengthGrade>,
+    grades: &[NewGrade<'_>],
+    by: By,
+) -> QueryResult<()> {
+    macro_rules! column {
+        (|$grade:ident| $value:expr) => {
+            grades.iter().map(|$grade| $value).collect::<Vec<_>>()
+        };
+    }
+    statement(
+        "WITH b AS NOT MATERIALIZED (SELECT $1::int AS rule_unit_id, $2::int AS rule_version, $3::date AS day),
+         new AS MATERIALIZED (
+             SELECT * FROM unnest($4::int[], $5::int[], $6::text[], $7::int[], $8::int[], $9::int[], $10::int[], $11::text[],
+                                  $12::float8[])
+                 AS n (unit_id, state_id, level, district_id, mandal_id, pc_id, ac_id, grade, score)),
+         changed AS (
+             INSERT INTO grade_changes AS c (state_id, unit_id, graded_on, grade, previous, score, rule_unit_id, rule_version)
+             SELECT n.state_id, n.unit_id, b.day, n.grade, s.grade, n.score, b.rule_unit_id, b.rule_version
+             FROM b, new n LEFT JOIN strengths s ON s.unit_id = n.unit_id
+             WHERE s.grade IS DISTINCT FROM n.grade
+             ON CONFLICT (unit_id, graded_on) DO UPDATE SET grade = excluded.grade, score = excluded.score,
+                 rule_unit_id = excluded.rule_unit_id, rule_version = excluded.rule_version)
+         INSERT INTO strengths AS s (unit_id, state_id, level, district_id, mandal_id, pc_id, ac_id, grade, score,
+                                     rule_unit_id, rule_version, graded_on)
+         SELECT n.unit_id, n.state_id, n.level, n.district_id, n.mandal_id, n.pc_id, n.ac_id, n.grade, n.score,
+                b.rule_unit_id, b.rule_version, b.day
+         FROM b, new n
+         ON CONFLICT (unit_id) DO UPDATE SET
+             state_id = excluded.state_id, district_id = excluded.district_id, mandal_id = excluded.mandal_id,
+             pc_id = excluded.pc_id, ac_id = excluded.ac_id, grade = excluded.grade, score = excluded.score,
+             rule_unit_id = excluded.rule_unit_id, rule_version = excluded.rule_version, graded_on = excluded.graded_on
+         WHERE (s.district_id, s.mandal_id, s.pc_id, s.ac_id, s.grade, s.score, s.rule_unit_id, s.rule_version)
+             IS DISTINCT FROM (excluded.district_id, excluded.mandal_id, excluded.pc_id, excluded.ac_id, excluded.grade,
+                               excluded.score, excluded.rule_unit_id, excluded.rule_version)",
+    )
+    .bind::<Nullable<Integer>, _>(by.rule_unit_id)
+    .bind::<Integer, _>(by.rule_version)
+    .bind::<Date, _>(by.day)
+    .bind::<Array<Integer>, _>(column!(|grade| grade.unit.unit.id))
+    .bind::<Array<Integer>, _>(column!(|grade| grade.unit.unit.state_id))
+    .bind::<Array<Text>, _>(column!(|grade| grade.unit.unit.level.as_str()))
+    .bind::<Array<Nullable<Integer>>, _>(column!(|grade| grade.unit.district_id))
+    .bind::<Array<Nullable<Integer>>, _>(column!(|grade| grade.unit.mandal_id))
+    .bind::<Array<Nullable<Integer>>, _>(column!(|grade| grade.unit.pc_id))
+    .bind::<Array<Nullable<Integer>>, _>(column!(|grade| grade.unit.ac_id))
+    .bind::<Array<Text>, _>(column!(|grade| grade.grade))
+    .bind::<Array<Double>, _>(column!(|grade| grade.score))
+    .execute(tx)
+    .await
+    .map(|_| ())
+}
+
+/// Notes how far the grading has come.
+pub async fn go_on(tx: &mut Tx, permit: &Permit<StrengthGrade>, after: UnitId) -> QueryResult<()> {
+    statement("UPDATE grading_runs SET after_id = $1 WHERE state_id = $2")
+        .bind::<Integer, _>(after)
+        .bind::<Integer, _>(permit.state_id())
+        .execute(tx)
+        .await
+        .map(|_| ())
+}
+
+/// How many booths and mandals have which grade, by kind and grade.
+#[derive(Clone, Debug, QueryableByName)]
+pub struct GradeCountRow {
+    #[diesel(sql_type = Text)]
+    pub level: String,
+    #[diesel(sql_type = Text)]
+    pub grade: String,
+    #[diesel(sql_type = BigInt)]
+    pub units: i64,
+}
+
+/// Ends the grading of the permit's state: counts the grades anew, and lets reports
+/// show them.
+pub async fn finish(
+    tx: &mut Tx,
+    permit: &Permit<StrengthGrade>,
+    at: DateTime<Utc>,
+) -> QueryResult<Vec<GradeCountRow>> {
+    let state_id = permit.state_id();
+    statement("DELETE FROM strength_tallies WHERE state_id = $1")
+        .bind::<Integer, _>(state_id)
+        .execute(tx)
+        .await?;
+    statement(
+        "INSERT INTO strength_tallies (state_id, level, district_id, mandal_id, pc_id, ac_id, grade, units)
+         SELECT state_id, level, district_id, mandal_id, pc_id, ac_id, grade, count(*) FROM strengths
+         WHERE state_id = $1 GROUP BY state_id, level, district_id, mandal_id, pc_id, ac_id, grade",
+    )
+    .bind::<Integer, _>(state_id)
+    .execute(tx)
+    .await?;
+    statement("UPDATE grading_runs SET finished_at = $1, finished_day = day WHERE state_id = $2")
+        .bind::<Timestamptz, _>(at)
+        .bind::<Integer, _>(state_id)
+        .execute(tx)
+        .await?;
+    statement(
+        "SELECT level, grade, sum(units)::bigint AS units FROM strength_tallies WHERE state_id = $1
+         GROUP BY level, grade ORDER BY level, grade",
+    )
+    .bind::<Integer, _>(state_id)
+    .load(tx)
+    .await
+}

@@ -1,0 +1,182 @@
+//! Audits, tasks and tours as they are measured: the figures are those that their own reports tell, and lead there.
+
+use sampark::access::Role;
+use serde_json::{Value, json};
+
+use super::{Scene, scene};
+use crate::visits::visit;
+
+impl Scene {
+    async fn get(&self, link: &Value) -> Value {
+        self.admin.get(link.as_str().unwrap()).await.expect(200).json
+    }
+
+    /// A mandal's item of an indicator.
+    async fn mandal(&self, indicator: &str, code: &str) -> Value {
+        let query = format!("level=mandal&indicator={indicator}");
+        let items = self.items("S1", &query).await;
+        let found = items.into_iter().find(|item| item["unit"]["code"] == code);
+        found.unwrap_or_else(|| panic!("{indicator} tells nothing of {code}"))
+    }
+}
+
+fn told(item: &Value) -> Value {
+    json!([
+        item["actual"],
+        item["numerator"],
+        item["denominator"],
+        item["shortfall"]
+    ])
+}
+
+#[actix_web::test]
+async fn tasks_are_measured_as_they_are_counted() {
+    let s = scene().await;
+    let new = crate::tasks::task(s.world.unit("S1"), "booth");
+    let id = s.admin.post("/v1/tasks", new).await.expect(201).json["id"].clone();
+    for (booth, status) in [("S1-B1", "done"), ("S1-B2", "accepted"), ("S1-B4", "done")] {
+        let sent = crate::tasks::report(&id, s.world.unit(booth), status);
+        s.admin.post("/v1/task-reports", sent).await.expect(201);
+    }
+    s.target("S1", "tasks_done_share", "mandal", json!(80), None)
+        .await;
+    s.target("S1", "tasks_overdue", "mandal", json!(0), None).await;
+    let item = s.mandal("tasks_done_share", "S1-M1").await;
+    assert_eq!(told(&item), json!([33.3333, 1, 3, 46.6667]));
+    assert_eq!(item["trend"], Value::Null, "how they stood before is not kept");
+    let heaviest: Vec<&Value> = item["heaviest"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|part| &part["unit"]["code"])
+        .collect();
+    assert_eq!(heaviest, ["S1-B2", "S1-B3"]);
+    // From the share to the tasks, from a task to its units.
+    let counts = s.get(&item["trace"]["numerator"]).await;
+    assert_eq!(
+        (&counts["figures"]["done"], &counts["figures"]["assigned"]),
+        (&item["numerator"], &item["denominator"])
+    );
+    let units = s.get(&counts["items"][0]["trace"]).await;
+    assert_eq!(units["items"].as_array().unwrap().len(), 3);
+    assert_eq!(
+        told(&s.mandal("tasks_overdue", "S1-M2").await),
+        json!([0.0, 0, null, 0.0])
+    );
+    s.app.clock.advance(chrono::TimeDelta::days(10));
+    let admin = s.world.actor(&s.app, Role::NationalAdmin, "IN").await.client;
+    let s = Scene { admin, ..s };
+    let late = s.mandal("tasks_overdue", "S1-M1").await;
+    assert_eq!(told(&late), json!([2.0, 2, null, 2.0]));
+    let rows = s.get(&late["trace"]["numerator"]).await;
+    assert_eq!(rows["items"].as_array().unwrap().len(), 2);
+}
+
+#[actix_web::test]
+async fn tours_are_measured_by_the_stops_that_were_held() {
+    let s = scene().await;
+    let leader = s.world.new_worker("S1").await;
+    let mut new = crate::pravas::tour(s.world.unit("S1"), leader);
+    let mut early = crate::pravas::stop(s.world.unit("S1-B1"));
+    early["day"] = json!("2026-11-20");
+    let mut coming = crate::pravas::stop(s.world.unit("S1-B1"));
+    coming["day"] = json!("2026-11-25");
+    new["stops"] = json!([
+        early,
+        crate::pravas::stop(s.world.unit("S1-B2")),
+        crate::pravas::stop(s.world.unit("S1-B2")),
+        coming
+    ]);
+    new["starts_on"] = json!("2026-11-01");
+    let plan = s.admin.post("/v1/pravas", new).await.expect(201).json;
+    for (n, held) in [(0, true), (1, true), (2, false)] {
+        let mut report = crate::pravas::report();
+        report["held"] = json!(held);
+        let path = format!(
+            "/v1/pravas/{}/stops/{}/reports",
+            plan["pravas"]["id"], plan["stops"][n]["id"]
+        );
+        s.admin.post(&path, report).await.expect(201);
+    }
+    s.target("S1", "stops_made", "mandal", json!(5), None).await;
+    s.target("S1", "stops_made_share", "mandal", json!(100), None)
+        .await;
+    let made = s.mandal("stops_made", "S1-M1").await;
+    assert_eq!(told(&made), json!([2.0, 2, null, 3.0]));
+    assert_eq!(made["trend"], 2.0, "none a week ago");
+    let share = s.mandal("stops_made_share", "S1-M1").await;
+    assert_eq!(
+        told(&share),
+        json!([66.6667, 2, 3, 33.3333]),
+        "what lies ahead is not wanted yet"
+    );
+    assert_eq!(s.mandal("stops_made_share", "S1-M2").await["actual"], Value::Null);
+    for side in ["numerator", "denominator"] {
+        let rows = s.get(&share["trace"][side]).await;
+        assert_eq!(json!(rows["items"].as_array().unwrap().len()), share[side]);
+    }
+    // In the seats of a set alone.
+    let set = json!({"name": "Seats", "unit_id": s.world.unit("IN"), "level": "assembly_constituency",
+        "version": {"valid_from": "2026-11-01", "reason": "Why", "members": [{"unit_id": s.world.unit("S1-AC2")}]}});
+    let set = s.admin.post("/v1/target-sets", set).await.expect(201).json["id"].clone();
+    s.target("IN", "stops_made", "state", json!(1), None).await;
+    let states = s
+        .items(
+            "IN",
+            &format!("level=state&indicator=stops_made&target_set={set}"),
+        )
+        .await;
+    assert_eq!(states[0]["numerator"], 0);
+    let rows = s.get(&states[0]["trace"]["numerator"]).await;
+    assert_eq!(rows["items"], json!([]));
+    let path = format!("/v1/units/{}/pravas/stops?target_set={set}", s.world.unit("S1"));
+    assert_eq!(s.get(&json!(path)).await["items"], json!([]));
+}
+
+#[actix_web::test]
+async fn audits_are_measured_as_draws_tell_them() {
+    let s = scene().await;
+    let worker = s.world.actor(&s.app, Role::BoothWorker, "S1-B2").await.client;
+    for _ in 0..2 {
+        let mut sent = visit(&s.world, s.campaign, "S1-B2");
+        sent["visited_at"] = json!("2026-11-22T11:00:00+05:30");
+        worker.post("/v1/visits", sent).await.expect(201);
+    }
+    let draw = json!({"unit_id": s.world.unit("S1-M1"), "campaign_id": s.campaign, "from": "2026-11-20", "to": "2026-11-22",
+                      "plan": {"size": 2, "decision_number": 1}});
+    let made = s.admin.post("/v1/draws", draw).await.expect(201);
+    let path = made.header("location").unwrap().to_owned();
+    s.admin.post(&format!("{path}/seed"), json!({})).await.expect(200);
+    let me = s.admin.get("/v1/me").await.expect(200).json["worker"]["id"].clone();
+    let given = json!({"assignments": [{"number": 1, "verifier_id": me}, {"number": 2, "verifier_id": me}]});
+    s.admin
+        .post(&format!("{path}/assignments"), given)
+        .await
+        .expect(200);
+    s.target("S1", "audited_error_rate", "mandal", json!(10), None)
+        .await;
+    assert_eq!(
+        told(&s.mandal("audited_error_rate", "S1-M1").await),
+        json!([null, 0, 0, null])
+    );
+    for check in [crate::draws::refutes(&path, 1), crate::draws::confirms(&path, 2)] {
+        crate::draws::send(&s.admin, &check).await.expect(201);
+    }
+    let item = s.mandal("audited_error_rate", "S1-M1").await;
+    assert_eq!(told(&item), json!([50.0, 1, 2, 40.0]));
+    assert_eq!(
+        item["missing"], 0.8,
+        "visits too many, of those that could be drawn"
+    );
+    assert_eq!(item["heaviest"][0]["unit"]["code"], "S1-B2");
+    let audited = s.get(&item["trace"]["numerator"]).await;
+    assert_eq!(
+        (&audited["mismatched"], &audited["checked"]),
+        (&item["numerator"], &item["denominator"])
+    );
+    assert_eq!(audited["error_rate"]["rate"], 0.5);
+    assert_eq!(
+        s.mandal("audited_error_rate", "S1-M2").await["actual"],
+        Value::Null
+    );
+}
