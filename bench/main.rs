@@ -8,7 +8,8 @@
 //! - `roster [--rows N]`: how long a roster of 100,000 rows takes;
 //! - `breach [--reads N]`: how long "who read whom" takes over a million readings.
 //! - `flags`: what the flags of visits cost;
-//! - `indexes`: what each index of visits costs.
+//! - `indexes`: what each index of visits costs;
+//! - `overload`: what is served, and how fast, as more and more is offered; drawn in docs/pictures.
 //!
 //! Nothing here is asserted: a slow machine is no broken build.
 #![allow(
@@ -28,6 +29,7 @@ mod flags;
 mod floor;
 mod http;
 mod indexes;
+mod overload;
 mod program;
 mod roster;
 mod sign_in;
@@ -119,6 +121,7 @@ impl Stand {
             bin: None,
             path: std::env::var_os("PATH"),
             durable: true,
+            archive: None,
             remove_on_exit: true,
             settings: vec![("max_connections".to_owned(), "200".to_owned())],
         })
@@ -170,7 +173,13 @@ async fn main() {
             )
             .await
         }
-        mode => panic!("{mode}: sign-in, token, roster, breach, flags and indexes can be asked for"),
+        "overload" => {
+            let picture = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/pictures/overload.svg");
+            overload::measure(stand.program.address, &stand.world, time, &picture).await;
+        }
+        mode => {
+            panic!("{mode}: sign-in, token, roster, breach, flags, indexes and overload can be asked for")
+        }
     }
     let Stand {
         dir,

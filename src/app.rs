@@ -14,7 +14,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use utoipa::openapi::OpenApi;
 use utoipa_actix_web::AppExt;
 
-use self::edge::InFlight;
+use self::edge::Gate;
+use self::places::InFlight;
 use crate::access::{Access, KeyRing, Watch};
 use crate::docs;
 use crate::features;
@@ -29,13 +30,15 @@ use crate::journal::{Poster, SealKeys};
 use crate::platform::clock::Clock;
 use crate::platform::config::{Config, TlsFiles};
 use crate::platform::data_keys::DataKeys;
-use crate::platform::db::Db;
+use crate::platform::db::{BEGIN_WAIT, Db};
+use crate::platform::durability;
 use crate::platform::error::{ApiError, Code};
 use crate::platform::limits::Limits;
 use crate::platform::telemetry::Metrics;
 
 mod contract;
 pub mod edge;
+pub mod places;
 
 /// What the handlers share. One a process.
 #[derive(Clone, Debug)]
@@ -65,7 +68,7 @@ impl State {
         keys: KeyRing,
         data_keys: DataKeys,
     ) -> Result<Self, ApiError> {
-        let db = Db::new(database_url, config.pool_size, data_keys)?;
+        let db = Db::new(database_url, config.pool_size, data_keys)?.with_begin_wait(config.database_wait);
         let metrics = Metrics::new().map_err(ApiError::internal)?;
         let access = Access::new(db.clone(), clock.clone(), Arc::new(keys));
         let recorder = Recorder::start(&db, &clock);
@@ -176,22 +179,18 @@ pub fn build(
         InitError = (),
     >,
 > {
-    let (metrics, limits, in_flight) = (
-        state.metrics.clone(),
-        state.limits.clone(),
-        state.in_flight.clone(),
-    );
-    let (admitting, observing) = (state.config.clone(), state.config.clone());
+    let (metrics, observing) = (state.metrics.clone(), state.config.clone());
+    let gate = Gate {
+        in_flight: state.in_flight.clone(),
+        recording: state.recorder.load().clone(),
+        config: state.config.clone(),
+        limits: state.limits.clone(),
+        metrics: state.metrics.clone(),
+    };
     App::new()
         .wrap(Compress::default())
         .wrap(from_fn(move |request, next| {
-            edge::admit(
-                in_flight.clone(),
-                admitting.clone(),
-                limits.clone(),
-                request,
-                next,
-            )
+            edge::admit(gate.clone(), request, next)
         }))
         .wrap(Condition::new(
             !state.config.cors_origins.is_empty(),
@@ -280,7 +279,9 @@ pub struct Running {
 /// # Errors
 /// If the listener cannot be used.
 pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiError> {
-    privacy::seal_waiting(&state.db, &state.clock).await?;
+    durability::check(state.db.url(), state.config.durability).await?;
+    let patient = state.db.clone().with_begin_wait(BEGIN_WAIT);
+    privacy::seal_waiting(&patient, &state.clock).await?;
     // A server that could not seal what it records says so before it records anything.
     state
         .seals

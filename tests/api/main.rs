@@ -22,6 +22,7 @@ mod edge;
 mod elections;
 mod embedded;
 mod exactness;
+mod faults;
 mod feed;
 mod feed_following;
 mod feed_guide;
