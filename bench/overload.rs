@@ -14,17 +14,17 @@ use crate::http::{Connection, batch, visits};
 use crate::world::World;
 
 const CONNECTIONS: usize = 256;
-const BATCH: usize = 50;
+pub const BATCH: usize = 50;
 /// Times the best rate.
 const STEPS: [f64; 8] = [0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0];
 
 /// One step.
-struct Point {
-    offered: f64,
-    served: f64,
-    refused: f64,
-    p50_ms: f64,
-    p99_ms: f64,
+pub struct Point {
+    pub offered: f64,
+    pub served: f64,
+    pub refused: f64,
+    pub p50_ms: f64,
+    pub p99_ms: f64,
 }
 
 /// Measures every step, prints the table and draws it.
@@ -60,7 +60,7 @@ pub async fn measure(address: SocketAddr, world: &World, time: Duration, picture
 }
 
 /// Offers so many batches a second.
-async fn offer(address: SocketAddr, world: &World, rate: f64, time: Duration) -> Point {
+pub async fn offer(address: SocketAddr, world: &World, rate: f64, time: Duration) -> Point {
     let began = Instant::now();
     let next = Arc::new(AtomicU64::new(0));
     let running = (0..CONNECTIONS).map(|n| {

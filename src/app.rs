@@ -34,6 +34,7 @@ use crate::platform::db::{BEGIN_WAIT, Db};
 use crate::platform::durability;
 use crate::platform::error::{ApiError, Code};
 use crate::platform::limits::Limits;
+use crate::platform::standby::Standby;
 use crate::platform::telemetry::Metrics;
 
 mod contract;
@@ -53,6 +54,8 @@ pub struct State {
     pub outbox: Outbox,
     pub limits: Limits,
     pub in_flight: InFlight,
+    /// Known once it is started; `None` on a database that takes writes.
+    pub standby: Option<Standby>,
     pub followers: Followers,
 }
 
@@ -86,6 +89,7 @@ impl State {
             outbox: Outbox::default(),
             limits,
             in_flight: InFlight::default(),
+            standby: None,
             followers,
         })
     }
@@ -183,6 +187,7 @@ pub fn build(
     let gate = Gate {
         in_flight: state.in_flight.clone(),
         recording: state.recorder.load().clone(),
+        standby: state.standby.clone(),
         config: state.config.clone(),
         limits: state.limits.clone(),
         metrics: state.metrics.clone(),
@@ -236,6 +241,7 @@ fn cors(config: &Config) -> Cors {
             "retry-after",
             "ratelimit",
             "ratelimit-policy",
+            "sampark-as-of",
             "x-request-id",
         ])
         .max_age(600);
@@ -264,39 +270,42 @@ fn tls_of(files: &TlsFiles) -> Result<rustls::ServerConfig, ApiError> {
 #[expect(missing_debug_implementations, reason = "the server has none")]
 pub struct Running {
     pub server: Server,
-    pub poster: Poster,
     pub watch: Watch,
-    pub sender: Sender,
-    pub deliverer: Deliverer,
     pub followers: Followers,
-    pub retention: Retention,
-    pub recounter: Recounter,
-    pub undoing: Undoing,
+    /// `None` on a standby, where nothing can be written.
+    tasks: Option<Tasks>,
 }
 
-/// Seals what is not sealed yet, starts the background tasks and serves on a listener. The database is migrated.
+/// What works by itself, beside the requests.
+struct Tasks {
+    poster: Poster,
+    sender: Sender,
+    deliverer: Deliverer,
+    retention: Retention,
+    recounter: Recounter,
+    undoing: Undoing,
+}
+
+/// Seals what is not sealed yet, starts the background tasks and serves on a listener. The database is migrated. On a
+/// standby it serves reads alone.
 ///
 /// # Errors
 /// If the listener cannot be used.
 pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiError> {
     durability::check(state.db.url(), state.config.durability).await?;
     let patient = state.db.clone().with_begin_wait(BEGIN_WAIT);
-    privacy::seal_waiting(&patient, &state.clock).await?;
-    // A server that could not seal what it records says so before it records anything.
-    state
-        .seals
-        .loaded(state.clock.now())
-        .map_err(ApiError::internal)?;
-    sessions::warn(&state.config.otp_sender);
-    webhooks::warn(&state.config);
-    let sender = state.start_sender()?;
-    let poster = Poster::start(&state.db, &state.clock, &state.metrics, &state.seals);
-    let deliverer = state.start_deliverer()?;
+    let mut shared = state.clone();
+    shared.standby = Standby::find(&patient, &state.clock, state.config.standby_lag).await?;
     let watch = Watch::start(&state.access);
-    let retention = Retention::start(&state.db, &state.clock);
-    let recounter = Recounter::start(&state.db, &state.clock);
-    let undoing = Undoing::start(&state.db, &state.clock);
-    let shared = state.clone();
+    let tasks = if shared.standby.is_some() {
+        tracing::warn!(
+            "the database is a standby: reads are answered, with the instant as of which they are true"
+        );
+        None
+    } else {
+        privacy::seal_waiting(&patient, &state.clock).await?;
+        Some(Tasks::start(state)?)
+    };
     let mut server = HttpServer::new(move || build(shared.clone()))
         .shutdown_timeout(8)
         .client_request_timeout(Duration::from_secs(5))
@@ -312,15 +321,40 @@ pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiE
     let server = server.map_err(ApiError::internal)?.run();
     Ok(Running {
         server,
-        poster,
         watch,
-        sender,
-        deliverer,
         followers: state.followers.clone(),
-        retention,
-        recounter,
-        undoing,
+        tasks,
     })
+}
+
+impl Tasks {
+    fn start(state: &State) -> Result<Self, ApiError> {
+        // A server that could not seal what it records says so before it records anything.
+        state
+            .seals
+            .loaded(state.clock.now())
+            .map_err(ApiError::internal)?;
+        sessions::warn(&state.config.otp_sender);
+        webhooks::warn(&state.config);
+        Ok(Self {
+            sender: state.start_sender()?,
+            poster: Poster::start(&state.db, &state.clock, &state.metrics, &state.seals),
+            deliverer: state.start_deliverer()?,
+            retention: Retention::start(&state.db, &state.clock),
+            recounter: Recounter::start(&state.db, &state.clock),
+            undoing: Undoing::start(&state.db, &state.clock),
+        })
+    }
+
+    /// Ends them; what the requests left is posted.
+    async fn stop(self) {
+        self.undoing.stop().await;
+        self.retention.stop().await;
+        self.recounter.stop().await;
+        self.sender.stop().await;
+        self.deliverer.stop().await;
+        self.poster.stop().await;
+    }
 }
 
 impl Running {
@@ -337,13 +371,10 @@ impl Running {
         self.followers.tail.close();
         handle.stop(true).await;
         let done = server.await.map_err(std::io::Error::other)?;
-        self.undoing.stop().await;
-        self.retention.stop().await;
-        self.recounter.stop().await;
-        self.sender.stop().await;
-        self.deliverer.stop().await;
         self.watch.stop().await;
-        self.poster.stop().await;
+        if let Some(tasks) = self.tasks {
+            tasks.stop().await;
+        }
         done
     }
 }

@@ -18,6 +18,7 @@ use crate::platform::config::Config;
 use crate::platform::error::{ApiError, Code, REQUEST_ID};
 use crate::platform::limits::{Allowances, Key, Limits};
 use crate::platform::load::Load;
+use crate::platform::standby::Standby;
 use crate::platform::telemetry::Metrics;
 use crate::platform::wall;
 
@@ -27,17 +28,23 @@ const MAX_URI: usize = 8 * 1024;
 const MAX_HEADERS: usize = 32 * 1024;
 const MAX_HEADER_COUNT: usize = 64;
 static REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
+pub static AS_OF: HeaderName = HeaderName::from_static("sampark-as-of");
 static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// The longest that a request may take that waits for news.
 const WAITING_DEADLINE: Duration = Duration::from_secs(45);
 
+/// Up to when everything is in the standby that is read.
+struct AsOf(HeaderValue);
+
 /// What decides whether a request is let in.
 #[derive(Clone, Debug)]
 pub struct Gate {
     pub in_flight: InFlight,
     pub recording: Load,
+    /// What is read, if it is a standby.
+    pub standby: Option<Standby>,
     pub config: Arc<Config>,
     pub limits: Limits,
     pub metrics: Metrics,
@@ -69,6 +76,10 @@ pub async fn observe(
             let route = response.request().match_pattern();
             answered(route.as_deref().unwrap_or("-"), response.status().as_u16());
             let allowances = response.request().extensions().get::<Allowances>().cloned();
+            let as_of = response.request().extensions_mut().remove::<AsOf>();
+            if let Some(AsOf(as_of)) = as_of {
+                response.headers_mut().insert(AS_OF.clone(), as_of);
+            }
             guard(response.headers_mut(), echoed, secure, allowances);
             Ok(response)
         }
@@ -155,6 +166,13 @@ fn screen(gate: &Gate, request: &ServiceRequest) -> Result<Option<Place>, ApiErr
     };
     if is_recording(request.method(), path) && gate.recording.is_over() {
         return Err(shed("too many uploads at once"));
+    }
+    if let Some(standby) = &gate.standby {
+        if !request.method().is_safe() {
+            return Err(Standby::refusal());
+        }
+        let as_of = HeaderValue::try_from(standby.as_of()?).map_err(ApiError::internal)?;
+        request.extensions_mut().insert(AsOf(as_of));
     }
     let place = gate
         .in_flight

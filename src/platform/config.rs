@@ -84,6 +84,11 @@ pub const VARIABLES: &[Variable] = &[
         about: "how long a request waits for its transaction to begin before it is answered 503, 100 to 60000",
     },
     Variable {
+        name: "SAMPARK_STANDBY_LAG_SECONDS",
+        default: "60",
+        about: "how far a standby may be behind before a server that reads it answers 503, 1 to 3600",
+    },
+    Variable {
         name: "SAMPARK_DURABILITY",
         default: "refuse",
         about: "what to do at start with a database that may lose what it has acknowledged (`fsync`, `full_page_writes` or `synchronous_commit` off): `refuse` it, or `warn` at every start; missing checksums are always warned of",
@@ -255,6 +260,8 @@ pub struct Config {
     pub pool_size: usize,
     /// How long a transaction may take to begin.
     pub database_wait: Duration,
+    /// How far a standby that is read may be behind.
+    pub standby_lag: Duration,
     pub durability: Durability,
     pub workers: Option<usize>,
     pub rates: Rates,
@@ -360,6 +367,14 @@ impl Config {
                 "SAMPARK_DATABASE_WAIT_MS",
                 get("SAMPARK_DATABASE_WAIT_MS").unwrap_or("800"),
             )?,
+            standby_lag: Duration::from_secs(
+                rate_in(
+                    "SAMPARK_STANDBY_LAG_SECONDS",
+                    get("SAMPARK_STANDBY_LAG_SECONDS").unwrap_or("60"),
+                    3600,
+                )?
+                .into(),
+            ),
             durability: durability(get("SAMPARK_DURABILITY").unwrap_or("refuse"))?,
             workers: get("SAMPARK_WORKERS")
                 .map(|value| bounded("SAMPARK_WORKERS", value, 1, 64))

@@ -26,6 +26,7 @@ pub mod problems;
 pub mod reach;
 pub mod reply;
 pub mod shares;
+pub mod standby;
 pub mod statement;
 pub mod stored;
 pub mod telemetry;

@@ -55,7 +55,9 @@ fn base(dir: &Path) -> PathBuf {
 /// A machine that has the keys and no data.
 fn new_machine(old: &Path, dir: &Path) {
     std::fs::create_dir_all(dir).unwrap();
-    copy(&old.join("keys"), &dir.join("keys"));
+    for keys in ["keys", "seal-keys"] {
+        copy(&old.join(keys), &dir.join(keys));
+    }
 }
 
 async fn upload(field: &Field, program: &Program, history: &History) {

@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use uuid::Uuid;
 
 use super::history::History;
@@ -219,8 +221,32 @@ async fn f14_a_full_disk_of_the_write_ahead_log_stops_writes_and_recovers() {
     );
 }
 
-fn free_address() -> std::net::SocketAddr {
+pub fn free_address() -> std::net::SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// Has so many lines logged, one a request, over one connection.
+async fn chatter(program: &Program, lines: usize) {
+    let stream = TcpStream::connect(program.address).await.unwrap();
+    let (mut answers, mut requests) = stream.into_split();
+    let asking = tokio::spawn(async move {
+        let some = "GET /healthz HTTP/1.1\r\nhost: it\r\n\r\n".repeat(100);
+        for _ in 0..lines / 100 {
+            requests.write_all(some.as_bytes()).await.unwrap();
+        }
+        let last = "GET /healthz HTTP/1.1\r\nhost: it\r\nconnection: close\r\n\r\n";
+        requests.write_all(last.as_bytes()).await.unwrap();
+        requests
+    });
+    let mut all = Vec::new();
+    answers.read_to_end(&mut all).await.unwrap();
+    drop(asking.await.unwrap());
+    let served = String::from_utf8_lossy(&all).matches("HTTP/1.1 200").count();
+    assert_eq!(
+        served,
+        lines / 100 * 100 + 1,
+        "each is answered, whatever becomes of its line"
+    );
 }
 
 /// Uploads until lines have been lost; what `/metrics` says of them.
@@ -231,8 +257,10 @@ async fn upload_until_lines_are_lost(field: &Field, program: &Program) -> (u64, 
         asked.is_ok_and(|answer| answer.status == 200)
     };
     eventually(Duration::from_secs(60), "it is ready", ready).await;
+    // As many as the queue holds, and a pipe.
+    chatter(program, 10_000).await;
     let mut uploads = 0;
-    let deadline = Instant::now() + Duration::from_secs(240);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let visits: Vec<Value> = field.batch(5);
         field.history.sent(&visits);

@@ -15,6 +15,7 @@ mod order;
 mod phones;
 mod proxy;
 mod schema;
+mod standby;
 mod statements;
 mod table;
 mod wire;
@@ -95,10 +96,15 @@ impl Field {
         self.serve_on(&self.url.clone())
     }
 
-    /// A server on the database at another address, with the waits that are the program's own.
+    /// A server on the database at another address, as patient with it as a busy machine may need: the wait itself is
+    /// tried by the rows that ask for the program's own.
     fn serve_on(&self, url: &str) -> Program {
-        let settings = [table::database_wait()];
-        Program::serve_with(&self.data_dir, Some(url), &settings)
+        Program::serve_with(&self.data_dir, Some(url), &[])
+    }
+
+    /// The same with the wait that is the program's own.
+    fn serve_impatiently_on(&self, url: &str) -> Program {
+        Program::serve_with(&self.data_dir, Some(url), &[table::database_wait()])
     }
 
     fn phone(&self, program: &Program, n: usize) -> Client {

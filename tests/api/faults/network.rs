@@ -53,7 +53,7 @@ async fn f06_a_database_out_of_reach_is_told_within_a_second_and_served_again_at
     let mut field = Field::build(4).await;
     field.history = History::of_failing_database();
     let proxy = Proxy::start(address_of(&field.url));
-    let program = field.serve_on(&proxy.url(&field.url));
+    let program = field.serve_impatiently_on(&proxy.url(&field.url));
     let before = program.usage();
     let crew = Crew::start(&field, program.address, 10);
     // A slow way to the database is no fault.

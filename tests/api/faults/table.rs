@@ -102,6 +102,11 @@ const ROWS: &[(&str, &str, &str)] = &[
         "no partial state, no wrong answer",
     ),
     (
+        "R",
+        "a streaming standby that is read; its line dead; its primary lost",
+        "every answer says as of when it is true and none is older; 503 when that is too long ago; writes refused; promoted, nothing lost",
+    ),
+    (
         "B",
         "restore of a backup to a moment; truncated, altered and foreign backups",
         "the same checks hold, erasures are replayed; refused with the reason",
