@@ -38,7 +38,6 @@ mod households;
 mod imports;
 mod indicators;
 mod journal_coverage;
-mod kills;
 mod limits;
 mod migrations;
 mod model_phone;

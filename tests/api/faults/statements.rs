@@ -149,7 +149,10 @@ async fn every_statement_of_every_write_may_fail_and_nothing_is_left_half_done()
     assert_exact(&db, "all faults").await;
     post_all(&s.app.state.db).await.unwrap();
     let (recordings, postings) = recordings_and_postings().await;
-    assert!(harmed >= operations / 8 * 3, "the proxy harmed {harmed} statements");
+    assert!(
+        harmed >= operations / 8 * 3,
+        "the proxy harmed {harmed} statements"
+    );
     assert!(recordings > 3 && postings > 3, "{recordings}, {postings}");
     row.held(
         harmed + recordings + postings,
