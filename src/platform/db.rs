@@ -8,19 +8,17 @@ use std::ops::AsyncFnOnce;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool::managed::{TimeoutType, Timeouts};
-use diesel::{ConnectionError, QueryResult};
-use diesel_async::pooled_connection::deadpool::{Object, Pool, PoolError};
-use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
-use diesel_async::{AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnection, TransactionManager};
-use futures_util::FutureExt;
+use diesel::QueryResult;
+use diesel_async::pooled_connection::deadpool::{Object, Pool};
+use diesel_async::{AnsiTransactionManager, AsyncPgConnection, TransactionManager};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot, watch};
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+mod connect;
+
 use super::data_keys::DataKeys;
-use super::error::{ApiError, Code, Transient, is_full};
+use super::error::{ApiError, Code, Transient};
 use super::reach::Reach;
 use super::shares::Shares;
 use super::wall::{self, Program, Scope};
@@ -37,12 +35,7 @@ pub const BEGIN_WAIT: Duration = Duration::from_secs(10);
 const ROLLBACK_WAIT: Duration = Duration::from_secs(1);
 /// How long a connection may take to be made.
 const CONNECT_WAIT: Duration = Duration::from_secs(2);
-/// What every connection is set to: no wait is without a bound, and whoever logged in, it is the server's role that works,
-/// which owns nothing (see `wall`).
-const SESSION: &str = "SET ROLE sampark_server; SET statement_timeout = '2s'; SET lock_timeout = '1s'; \
-    SET idle_in_transaction_session_timeout = '5s'; SET timezone = 'UTC'; SET jit = off";
-
-/// The same where files are copied in, which takes as long as they do.
+/// What a connection is set to where files are copied in, which takes as long as they do; see `connect`.
 const STAGING_SESSION: &str = "SET ROLE sampark_server; SET statement_timeout = '3600s'; SET lock_timeout = '1s'; \
     SET idle_in_transaction_session_timeout = '60s'; SET timezone = 'UTC'; SET jit = off";
 
@@ -155,34 +148,7 @@ impl Db {
     /// If no thread can be started, or the pool cannot be built.
     pub fn new(url: &str, size: usize, keys: DataKeys) -> Result<Self, ApiError> {
         let runtime = Arc::new(DbRuntime::start().map_err(ApiError::internal)?);
-        let handle = runtime.handle.clone();
-        let mut config = ManagerConfig::default();
-        // Whether a connection still works shows when a transaction is begun on it; see `begin`.
-        config.recycling_method = RecyclingMethod::Fast;
-        config.custom_setup = Box::new(move |url| {
-            let handle = handle.clone();
-            let url = url.to_owned();
-            async move {
-                let mut connecting = Wanted(handle.spawn(async move { connect(&url).await }));
-                (&mut connecting.0).await.map_err(|error| {
-                    ConnectionError::CouldntSetupConfiguration(diesel::result::Error::QueryBuilderError(
-                        Box::new(error),
-                    ))
-                })?
-            }
-            .boxed()
-        });
-        let manager = AsyncDieselConnectionManager::new_with_config(url, config);
-        let pool = Pool::builder(manager)
-            .max_size(size)
-            .runtime(deadpool::Runtime::Tokio1)
-            .timeouts(Timeouts {
-                wait: Some(POOL_WAIT),
-                create: Some(CONNECT_WAIT),
-                recycle: Some(CONNECT_WAIT),
-            })
-            .build()
-            .map_err(ApiError::internal)?;
+        let pool = connect::pool(url, size, runtime.handle.clone())?;
         let url: Arc<str> = url.into();
         Ok(Self {
             pool,
@@ -373,7 +339,7 @@ impl Db {
     async fn begin_pooled(&self, mode: Mode) -> Result<Object<AsyncPgConnection>, ApiError> {
         let mut tries = self.pool.status().max_size.saturating_add(1);
         loop {
-            let mut conn = Fresh(Some(self.pool.get().await.map_err(pool_error)?));
+            let mut conn = Fresh(Some(self.pool.get().await.map_err(connect::pool_error)?));
             match self.begin_on(conn.get()?, mode).await {
                 Ok(()) => return conn.keep(),
                 Err(error) => {
@@ -543,6 +509,9 @@ impl Transaction {
 
     /// Rolls back and keeps the connection, if it still works.
     pub async fn rollback(mut self) {
+        if self.reach.is_lost() {
+            return;
+        }
         let rollback = AnsiTransactionManager::rollback_transaction(self.tx());
         if let Ok(Ok(())) = tokio::time::timeout(ROLLBACK_WAIT, rollback).await {
             drop(self.conn.take());
@@ -555,43 +524,6 @@ impl Drop for Transaction {
         // Closing the connection makes the server roll back.
         if let Some(Conn::Pooled(conn)) = self.conn.take() {
             drop(Object::take(conn));
-        }
-    }
-}
-
-/// A task that ends with whoever waits for it. Connections that nobody waits for any more would be made all the same, each
-/// holding up those that are wanted: on a machine that is slow for a while, none would come in time ever again.
-struct Wanted<T>(JoinHandle<T>);
-
-impl<T> Drop for Wanted<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-async fn connect(url: &str) -> diesel::ConnectionResult<AsyncPgConnection> {
-    use diesel_async::AsyncConnection;
-    let mut conn = AsyncPgConnection::establish(url).await?;
-    conn.batch_execute(SESSION)
-        .await
-        .map_err(ConnectionError::CouldntSetupConfiguration)?;
-    Ok(conn)
-}
-
-fn pool_error(error: PoolError) -> ApiError {
-    match error {
-        PoolError::Timeout(TimeoutType::Wait) => {
-            ApiError::unavailable("no connection to the database became free in time", error)
-        }
-        other => {
-            // A server that has no place left is within reach: other connections work.
-            let full = is_full(&other.to_string());
-            let error = ApiError::unavailable("the database cannot be reached", other);
-            if full {
-                error
-            } else {
-                error.with_transient(Transient::Disconnected)
-            }
         }
     }
 }

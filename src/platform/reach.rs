@@ -131,6 +131,12 @@ impl Reach {
         matches!(answer, Ok(Ok(true)))
     }
 
+    /// Whether it is known to be out of reach.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.state().lost_until.is_some()
+    }
+
     fn set_lost(&self) {
         let mut state = self.state();
         if state.lost_until.is_none() {

@@ -56,16 +56,16 @@ impl Follower {
         let address = super::disks::free_address();
         let mut server = Command::new(bin.join("postgres"));
         server.uid(owner.0).gid(owner.1).current_dir("/");
-        server
-            .arg("-D")
-            .arg(data)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        let log = data.with_extension("log");
+        let said = std::fs::File::create(&log).unwrap();
+        server.arg("-D").arg(data).stdout(Stdio::null()).stderr(said);
         for setting in [
             format!("port={}", address.port()),
             "listen_addresses=127.0.0.1".to_owned(),
             "unix_socket_directories=".to_owned(),
             "archive_mode=off".to_owned(),
+            // No fewer than the primary has.
+            "max_connections=220".to_owned(),
             // A quiet primary is asked for a sign of life every second.
             "wal_receiver_timeout=2s".to_owned(),
         ] {
@@ -75,12 +75,15 @@ impl Follower {
             server: server.spawn().unwrap(),
             url: through(url, address),
         };
-        eventually(Duration::from_secs(60), "the standby answers", async || {
-            tokio_postgres::connect(&follower.url, tokio_postgres::NoTls)
-                .await
-                .is_ok()
-        })
-        .await;
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while let Err(error) = tokio_postgres::connect(&follower.url, tokio_postgres::NoTls).await {
+            let said = std::fs::read_to_string(&log).unwrap();
+            assert!(
+                Instant::now() < deadline,
+                "the standby does not answer: {error}\n{said}"
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         follower
     }
 }
