@@ -56,6 +56,56 @@ impl Connection {
         self.send(request.into_bytes()).await
     }
 
+    /// The status of a streamed answer, and how many lines its body has.
+    pub async fn count_lines(&mut self, path: &str) -> (u16, usize) {
+        let request = format!("GET {path} HTTP/1.1\r\n{}\r\n", self.head);
+        self.stream.write_all(request.as_bytes()).await.unwrap();
+        self.buffer.clear();
+        let head = self.line().await;
+        let status = head[9..12].parse().unwrap();
+        let mut streamed = false;
+        loop {
+            let line = self.line().await;
+            streamed |= line.eq_ignore_ascii_case("transfer-encoding: chunked");
+            if line.is_empty() {
+                break;
+            }
+        }
+        assert!(streamed, "{status}: not a stream");
+        let mut lines = 0;
+        loop {
+            let length = usize::from_str_radix(&self.line().await, 16).unwrap();
+            self.fill(length + 2).await;
+            lines += self.buffer[..length]
+                .iter()
+                .filter(|byte| **byte == b'\n')
+                .count();
+            self.buffer.drain(..length + 2);
+            if length == 0 {
+                return (status, lines);
+            }
+        }
+    }
+
+    /// The next line, taken out of the buffer.
+    async fn line(&mut self) -> String {
+        loop {
+            if let Some(end) = self.buffer.windows(2).position(|window| window == b"\r\n") {
+                let line = String::from_utf8_lossy(&self.buffer[..end]).into_owned();
+                self.buffer.drain(..end + 2);
+                return line;
+            }
+            self.fill(self.buffer.len() + 1).await;
+        }
+    }
+
+    async fn fill(&mut self, length: usize) {
+        while self.buffer.len() < length {
+            let more = self.stream.read_buf(&mut self.buffer).await.unwrap();
+            assert!(more > 0, "cut off");
+        }
+    }
+
     async fn send(&mut self, request: Vec<u8>) -> (u16, Vec<u8>) {
         self.stream.write_all(&request).await.unwrap();
         self.buffer.clear();
@@ -119,7 +169,7 @@ fn visit(world: &World, (booth, day): (i32, u8)) -> String {
 }
 
 /// A phone's batch: one booth, one day. Scattered, each visit has its own: the worst that can be sent.
-fn batch(world: &World, size: usize, scattered: bool) -> String {
+pub fn batch(world: &World, size: usize, scattered: bool) -> String {
     let here = place(world);
     let visits = (0..size).map(|_| visit(world, if scattered { place(world) } else { here }));
     format!("{{\"visits\":[{}]}}", visits.collect::<Vec<_>>().join(","))
@@ -172,8 +222,16 @@ pub async fn store(address: SocketAddr, world: &World, visits: i64) {
             let mut client = Connection::open(address, "").await;
             while left.fetch_sub(500, Ordering::Relaxed) > 0 {
                 client.sign_in(anybody(&world));
-                let (status, body) = client.post("/v1/visits/batch", &batch(&world, 500, true)).await;
-                assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
+                let batch = batch(&world, 500, true);
+                loop {
+                    // On a slow machine it may be asked to come again.
+                    let (status, body) = client.post("/v1/visits/batch", &batch).await;
+                    if status == 200 {
+                        break;
+                    }
+                    assert_eq!(status, 503, "{}", String::from_utf8_lossy(&body));
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
             }
         })
     });

@@ -8,8 +8,12 @@
 //! - `roster [--rows N]`: how long a roster of 100,000 rows takes;
 //! - `breach [--reads N]`: how long "who read whom" takes over a million readings;
 //! - `flags`: what the flags of visits cost;
+//! - `reports`: what reports of a state cost, by its size;
 //! - `indexes`: what each index of visits costs;
-//! - `reports`: what reports of a state cost, by its size.
+//! - `overload`: what is served, and how fast, as more and more is offered; drawn in docs/pictures;
+//! - `growth [--visits N]`: recording, totals, lists, exports and imports among 100 thousand to 10 million visits (N at most)
+//!   of a nation with 1,048,202 booths;
+//! - `soak [--minutes N]`: half of what it carries for 30 minutes: memory and times.
 //!
 //! Nothing here is asserted: a slow machine is no broken build.
 #![allow(
@@ -27,12 +31,16 @@
 mod breach;
 mod flags;
 mod floor;
+mod growth;
 mod http;
 mod indexes;
+mod nation;
+mod overload;
 mod program;
 mod reports;
 mod roster;
 mod sign_in;
+mod soak;
 mod statistics;
 mod token;
 mod world;
@@ -52,10 +60,11 @@ struct Arguments {
     /// What is asked; empty: everything about visits.
     mode: String,
     seconds: u64,
-    visits: i64,
+    visits: Option<i64>,
     pairs: usize,
     rows: usize,
     reads: i64,
+    minutes: u64,
     data: Option<PathBuf>,
     rounds: usize,
 }
@@ -64,10 +73,11 @@ fn arguments() -> Arguments {
     let mut arguments = Arguments {
         mode: String::new(),
         seconds: 8,
-        visits: 1_000_000,
+        visits: None,
         pairs: 2_000,
         rows: 100_000,
         reads: 1_000_000,
+        minutes: 30,
         data: std::env::var_os("SAMPARK_REFERENCE_DATA").map(PathBuf::from),
         rounds: ROUNDS,
     };
@@ -76,9 +86,10 @@ fn arguments() -> Arguments {
         match word.as_str() {
             "--seconds" => arguments.seconds = words.next().unwrap().parse().unwrap(),
             "--rounds" => arguments.rounds = words.next().unwrap().parse().unwrap(),
-            "--visits" => arguments.visits = words.next().unwrap().parse().unwrap(),
+            "--visits" => arguments.visits = Some(words.next().unwrap().parse().unwrap()),
             "--pairs" => arguments.pairs = words.next().unwrap().parse().unwrap(),
             "--rows" => arguments.rows = words.next().unwrap().parse().unwrap(),
+            "--minutes" => arguments.minutes = words.next().unwrap().parse().unwrap(),
             "--reads" => arguments.reads = words.next().unwrap().parse().unwrap(),
             "--data" => arguments.data = words.next().map(PathBuf::from),
             // What cargo itself adds.
@@ -113,11 +124,16 @@ struct Stand {
 }
 
 impl Stand {
-    async fn put_up() -> Self {
+    /// With a state, or with a nation as large as the real one.
+    async fn put_up(nation: bool) -> Self {
         let (dir, postgres) = postgres().await;
         let url = postgres.url("sampark");
         migrations::run(&url).await.unwrap();
-        let world = World::build(&url, &dir).await;
+        let world = if nation {
+            nation::build(&url, &dir).await
+        } else {
+            World::build(&url, &dir).await
+        };
         let program = Program::serve(&dir, &url);
         http::warm(program.address, &world).await;
         Self {
@@ -138,6 +154,7 @@ async fn postgres() -> (PathBuf, EmbeddedPostgres) {
         bin: None,
         path: std::env::var_os("PATH"),
         durable: true,
+        archive: None,
         remove_on_exit: true,
         settings: vec![("max_connections".to_owned(), "200".to_owned())],
     })
@@ -157,7 +174,7 @@ async fn main() {
         let _ = std::fs::remove_dir_all(&dir);
         return;
     }
-    let stand = Stand::put_up().await;
+    let stand = Stand::put_up(arguments.mode == "growth").await;
     match arguments.mode.as_str() {
         "" => {}
         "sign-in" => sign_in::compare(&stand, arguments.pairs).await,
@@ -184,7 +201,17 @@ async fn main() {
             )
             .await
         }
-        mode => panic!("{mode}: sign-in, token, roster, breach, flags, indexes and reports can be asked for"),
+        "overload" => {
+            let picture = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/pictures/overload.svg");
+            overload::measure(stand.program.address, &stand.world, time, &picture).await;
+        }
+        "growth" => growth::measure(&stand, arguments.visits.unwrap_or(10_000_000), time).await,
+        "soak" => soak::measure(&stand, arguments.minutes).await,
+        mode => {
+            panic!(
+                "{mode}: sign-in, token, roster, breach, flags, indexes, reports, overload, growth and soak can be asked for"
+            )
+        }
     }
     let Stand {
         dir,
@@ -243,9 +270,10 @@ async fn visits(arguments: &Arguments, program: &Program, world: &World, url: &s
 /// Totals of the state for 30 days while visits are stored.
 async fn totals(arguments: &Arguments, program: &Program, world: &World, url: &str) {
     let stored = world::count(url, "SELECT count(*) FROM visits").await;
-    if stored < arguments.visits {
-        eprintln!("storing {} more visits", arguments.visits - stored);
-        http::store(program.address, world, arguments.visits - stored).await;
+    let wanted = arguments.visits.unwrap_or(1_000_000);
+    if stored < wanted {
+        eprintln!("storing {} more visits", wanted - stored);
+        http::store(program.address, world, wanted - stored).await;
     }
     let stored = world::count(url, "SELECT count(*) FROM visits").await;
     let path = format!(

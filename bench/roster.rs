@@ -12,8 +12,13 @@ pub fn phone(n: usize) -> String {
 
 /// A roster of so many, each with a role at a booth.
 pub fn file(stand: &Stand, rows: usize) -> String {
+    file_from(stand, 0, rows)
+}
+
+/// The same from the n-th worker on.
+pub fn file_from(stand: &Stand, first: usize, rows: usize) -> String {
     let mut file = String::from("phone,name,unit_code,role,language,valid_from\n");
-    for n in 0..rows {
+    for n in first..first + rows {
         let booth = stand.world.booths[n % stand.world.booths.len()];
         let _ = writeln!(
             file,

@@ -47,26 +47,7 @@ const UNITS: &str = "
 impl World {
     pub async fn build(url: &str, dir: &Path) -> Self {
         execute(url, UNITS).await;
-        let people = format!(
-            "INSERT INTO workers (id, unit_id, name, created_at, updated_at)
-             SELECT n, 2, 'Worker', now(), now() FROM generate_series(1, {WORKERS}) n;
-             INSERT INTO grants (worker_id, role, unit_id, valid_from, created_at)
-             SELECT n, 'state_admin', 2, '2020-01-01', now() FROM generate_series(1, {WORKERS}) n"
-        );
-        execute(url, &people).await;
-        let keys = KeyRing::load_or_make(dir).unwrap();
-        let now = Clock::system(chrono_tz::Asia::Kolkata).now();
-        let (mut tokens, mut sql) = (Vec::new(), String::new());
-        for worker in 1..=WORKERS {
-            let (device, session) = (Uuid::new_v4(), Uuid::new_v4());
-            sql.push_str(&format!(
-                "INSERT INTO devices (id, worker_id, created_at, last_seen_at) VALUES ('{device}', {worker}, now(), now());
-                 INSERT INTO sessions (id, worker_id, device_id, strength, created_at, expires_at)
-                 VALUES ('{session}', {worker}, '{device}', 'totp', now(), '2100-01-01');"
-            ));
-            tokens.push(keys.sign(WorkerId(worker), SessionId(session), now).unwrap());
-        }
-        execute(url, &sql).await;
+        let tokens = people(url, dir, "state_admin", 2).await;
         Self {
             state_id: 2,
             booths: (1000..3000).collect(),
@@ -74,6 +55,31 @@ impl World {
             tokens,
         }
     }
+}
+
+/// Workers with a role at a unit, signed in; their tokens.
+pub async fn people(url: &str, dir: &Path, role: &str, unit_id: i32) -> Vec<String> {
+    let workers = format!(
+        "INSERT INTO workers (id, unit_id, name, created_at, updated_at)
+         SELECT n, {unit_id}, 'Worker', now(), now() FROM generate_series(1, {WORKERS}) n;
+         INSERT INTO grants (worker_id, role, unit_id, valid_from, created_at)
+         SELECT n, '{role}', {unit_id}, '2020-01-01', now() FROM generate_series(1, {WORKERS}) n"
+    );
+    execute(url, &workers).await;
+    let keys = KeyRing::load_or_make(dir).unwrap();
+    let now = Clock::system(chrono_tz::Asia::Kolkata).now();
+    let (mut tokens, mut sql) = (Vec::new(), String::new());
+    for worker in 1..=WORKERS {
+        let (device, session) = (Uuid::new_v4(), Uuid::new_v4());
+        sql.push_str(&format!(
+            "INSERT INTO devices (id, worker_id, created_at, last_seen_at) VALUES ('{device}', {worker}, now(), now());
+             INSERT INTO sessions (id, worker_id, device_id, strength, created_at, expires_at)
+             VALUES ('{session}', {worker}, '{device}', 'totp', now(), '2100-01-01');"
+        ));
+        tokens.push(keys.sign(WorkerId(worker), SessionId(session), now).unwrap());
+    }
+    execute(url, &sql).await;
+    tokens
 }
 
 pub async fn execute(url: &str, sql: &str) {

@@ -14,7 +14,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use utoipa::openapi::OpenApi;
 use utoipa_actix_web::AppExt;
 
-use self::edge::InFlight;
+use self::edge::Gate;
+use self::places::InFlight;
 use crate::access::refusals::Refusals;
 use crate::access::{Access, KeyRing, Watch};
 use crate::docs;
@@ -33,13 +34,16 @@ use crate::journal::{Poster, SealKeys};
 use crate::platform::clock::Clock;
 use crate::platform::config::{Config, TlsFiles};
 use crate::platform::data_keys::DataKeys;
-use crate::platform::db::Db;
+use crate::platform::db::{BEGIN_WAIT, Db};
+use crate::platform::durability;
 use crate::platform::error::{ApiError, Code};
 use crate::platform::limits::Limits;
+use crate::platform::standby::Standby;
 use crate::platform::telemetry::Metrics;
 
 mod contract;
 pub mod edge;
+pub mod places;
 
 /// What the handlers share. One a process.
 #[derive(Clone, Debug)]
@@ -54,6 +58,8 @@ pub struct State {
     pub outbox: Outbox,
     pub limits: Limits,
     pub in_flight: InFlight,
+    /// Known once it is started; `None` on a database that takes writes.
+    pub standby: Option<Standby>,
     pub followers: Followers,
     pub refusals: Refusals,
 }
@@ -70,7 +76,7 @@ impl State {
         keys: KeyRing,
         data_keys: DataKeys,
     ) -> Result<Self, ApiError> {
-        let db = Db::new(database_url, config.pool_size, data_keys)?;
+        let db = Db::new(database_url, config.pool_size, data_keys)?.with_begin_wait(config.database_wait);
         let metrics = Metrics::new().map_err(ApiError::internal)?;
         let access = Access::new(db.clone(), clock.clone(), Arc::new(keys));
         let recorder = Recorder::start(&db, &clock);
@@ -88,6 +94,7 @@ impl State {
             outbox: Outbox::default(),
             limits,
             in_flight: InFlight::default(),
+            standby: None,
             followers,
             refusals: Refusals::default(),
         })
@@ -182,23 +189,20 @@ pub fn build(
         InitError = (),
     >,
 > {
-    let (metrics, limits, in_flight) = (
-        state.metrics.clone(),
-        state.limits.clone(),
-        state.in_flight.clone(),
-    );
-    let (admitting, observing) = (state.config.clone(), state.config.clone());
+    let (metrics, observing) = (state.metrics.clone(), state.config.clone());
+    let gate = Gate {
+        in_flight: state.in_flight.clone(),
+        recording: state.recorder.load().clone(),
+        standby: state.standby.clone(),
+        config: state.config.clone(),
+        limits: state.limits.clone(),
+        metrics: state.metrics.clone(),
+    };
     let refusals = state.refusals.clone();
     App::new()
         .wrap(Compress::default())
         .wrap(from_fn(move |request, next| {
-            edge::admit(
-                in_flight.clone(),
-                admitting.clone(),
-                limits.clone(),
-                request,
-                next,
-            )
+            edge::admit(gate.clone(), request, next)
         }))
         .wrap(Condition::new(
             !state.config.cors_origins.is_empty(),
@@ -251,6 +255,7 @@ fn cors(config: &Config) -> Cors {
             "retry-after",
             "ratelimit",
             "ratelimit-policy",
+            "sampark-as-of",
             "x-request-id",
         ])
         .max_age(600);
@@ -279,43 +284,45 @@ fn tls_of(files: &TlsFiles) -> Result<rustls::ServerConfig, ApiError> {
 #[expect(missing_debug_implementations, reason = "the server has none")]
 pub struct Running {
     pub server: Server,
-    pub poster: Poster,
     pub watch: Watch,
-    pub sender: Sender,
-    pub deliverer: Deliverer,
     pub followers: Followers,
-    pub retention: Retention,
-    pub refusals: Keeper,
-    pub recounter: Recounter,
-    pub undoing: Undoing,
-    pub grader: Grader,
-    pub meeter: Meeter,
+    /// `None` on a standby, where nothing can be written.
+    tasks: Option<Tasks>,
 }
 
-/// Seals what is not sealed yet, starts the background tasks and serves on a listener. The database is migrated.
+/// What works by itself, beside the requests.
+struct Tasks {
+    poster: Poster,
+    sender: Sender,
+    deliverer: Deliverer,
+    retention: Retention,
+    refusals: Keeper,
+    recounter: Recounter,
+    undoing: Undoing,
+    grader: Grader,
+    meeter: Meeter,
+}
+
+/// Seals what is not sealed yet, starts the background tasks and serves on a listener. The database is migrated. On a
+/// standby it serves reads alone.
 ///
 /// # Errors
 /// If the listener cannot be used.
 pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiError> {
-    privacy::seal_waiting(&state.db, &state.clock).await?;
-    // A server that could not seal what it records says so before it records anything.
-    state
-        .seals
-        .loaded(state.clock.now())
-        .map_err(ApiError::internal)?;
-    sessions::warn(&state.config.otp_sender);
-    webhooks::warn(&state.config);
-    let sender = state.start_sender()?;
-    let poster = Poster::start(&state.db, &state.clock, &state.metrics, &state.seals);
-    let deliverer = state.start_deliverer()?;
+    durability::check(state.db.url(), state.config.durability).await?;
+    let patient = state.db.clone().with_begin_wait(BEGIN_WAIT);
+    let mut shared = state.clone();
+    shared.standby = Standby::find(&patient, &state.clock, state.config.standby_lag).await?;
     let watch = Watch::start(&state.access);
-    let retention = Retention::start(&state.db, &state.clock);
-    let refusals = Keeper::start(&state.db, &state.clock, &state.refusals);
-    let recounter = Recounter::start(&state.db, &state.clock);
-    let undoing = Undoing::start(&state.db, &state.clock);
-    let grader = Grader::start(&state.db, &state.clock);
-    let meeter = Meeter::start(&state.db, &state.clock);
-    let shared = state.clone();
+    let tasks = if shared.standby.is_some() {
+        tracing::warn!(
+            "the database is a standby: reads are answered, with the instant as of which they are true"
+        );
+        None
+    } else {
+        privacy::seal_waiting(&patient, &state.clock).await?;
+        Some(Tasks::start(state)?)
+    };
     let mut server = HttpServer::new(move || build(shared.clone()))
         .shutdown_timeout(8)
         .client_request_timeout(Duration::from_secs(5))
@@ -331,18 +338,46 @@ pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiE
     let server = server.map_err(ApiError::internal)?.run();
     Ok(Running {
         server,
-        poster,
         watch,
-        sender,
-        deliverer,
         followers: state.followers.clone(),
-        retention,
-        refusals,
-        recounter,
-        undoing,
-        grader,
-        meeter,
+        tasks,
     })
+}
+
+impl Tasks {
+    fn start(state: &State) -> Result<Self, ApiError> {
+        // A server that could not seal what it records says so before it records anything.
+        state
+            .seals
+            .loaded(state.clock.now())
+            .map_err(ApiError::internal)?;
+        sessions::warn(&state.config.otp_sender);
+        webhooks::warn(&state.config);
+        Ok(Self {
+            sender: state.start_sender()?,
+            poster: Poster::start(&state.db, &state.clock, &state.metrics, &state.seals),
+            deliverer: state.start_deliverer()?,
+            retention: Retention::start(&state.db, &state.clock),
+            refusals: Keeper::start(&state.db, &state.clock, &state.refusals),
+            recounter: Recounter::start(&state.db, &state.clock),
+            undoing: Undoing::start(&state.db, &state.clock),
+            grader: Grader::start(&state.db, &state.clock),
+            meeter: Meeter::start(&state.db, &state.clock),
+        })
+    }
+
+    /// Ends them; what the requests left is posted.
+    async fn stop(self) {
+        self.undoing.stop().await;
+        self.retention.stop().await;
+        self.refusals.stop().await;
+        self.recounter.stop().await;
+        self.grader.stop().await;
+        self.meeter.stop().await;
+        self.sender.stop().await;
+        self.deliverer.stop().await;
+        self.poster.stop().await;
+    }
 }
 
 impl Running {
@@ -359,16 +394,10 @@ impl Running {
         self.followers.tail.close();
         handle.stop(true).await;
         let done = server.await.map_err(std::io::Error::other)?;
-        self.undoing.stop().await;
-        self.retention.stop().await;
-        self.refusals.stop().await;
-        self.recounter.stop().await;
-        self.grader.stop().await;
-        self.meeter.stop().await;
-        self.sender.stop().await;
-        self.deliverer.stop().await;
         self.watch.stop().await;
-        self.poster.stop().await;
+        if let Some(tasks) = self.tasks {
+            tasks.stop().await;
+        }
         done
     }
 }

@@ -72,6 +72,10 @@ pub(crate) enum Command {
     RotateSealKey,
     /// Verify the journal, its seals and what they speak of; fails and names the first entry that does not fit.
     Verify(commands::verify::Options),
+    /// Take a backup into a directory and check it (docs/operations.md).
+    Backup(commands::backup::BackupOptions),
+    /// Restore a backup into the data directory, to a moment; erase again who was erased since; verify.
+    Restore(commands::backup::RestoreOptions),
     /// Ask the server at SAMPARK_LISTEN whether it is ready; for containers.
     Healthcheck,
     /// Print the OpenAPI document.

@@ -144,12 +144,11 @@ async fn load_changes(tx: &mut Tx, snapshot: Option<&str>) -> QueryResult<Vec<Ch
 /// sessions again anyway.
 async fn prune(db: &Db) -> Result<(), ApiError> {
     let mut transaction = db.begin(Mode::Write).await?;
-    statement(
+    let old = statement(
         "DELETE FROM access_changes WHERE id IN (
              SELECT id FROM access_changes WHERE at < clock_timestamp() - interval '1 hour' ORDER BY id LIMIT $1)",
     )
-    .bind::<BigInt, _>(PRUNE)
-    .execute(transaction.tx())
-    .await?;
+    .bind::<BigInt, _>(PRUNE);
+    transaction.run(async |tx| Ok(old.execute(tx).await?)).await?;
     transaction.commit().await
 }

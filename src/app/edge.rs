@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use actix_web::body::{EitherBody, MessageBody};
@@ -13,12 +12,15 @@ use actix_web::middleware::Next;
 use actix_web::{HttpMessage, ResponseError};
 use uuid::Uuid;
 
+use super::places::{InFlight, Kind, Place, is_recording, takes_its_time};
 use crate::access::refusals::Refusals;
 use crate::journal::Actor;
 use crate::platform::body::Arrival;
 use crate::platform::config::Config;
 use crate::platform::error::{ApiError, Code, REQUEST_ID};
 use crate::platform::limits::{Allowances, Key, Limits};
+use crate::platform::load::Load;
+use crate::platform::standby::Standby;
 use crate::platform::telemetry::Metrics;
 use crate::platform::wall;
 
@@ -28,41 +30,26 @@ const MAX_URI: usize = 8 * 1024;
 const MAX_HEADERS: usize = 32 * 1024;
 const MAX_HEADER_COUNT: usize = 64;
 static REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
+pub static AS_OF: HeaderName = HeaderName::from_static("sampark-as-of");
 static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// The longest that a request may take that waits for news.
 const WAITING_DEADLINE: Duration = Duration::from_secs(45);
 
-/// Requests under way in this process. Those that wait for news are counted apart, so that they take no place from the
-/// others, nor the others from them.
-#[derive(Clone, Debug, Default)]
-pub struct InFlight {
-    requests: Arc<AtomicUsize>,
-    waiting: Arc<AtomicUsize>,
-}
+/// Up to when everything is in the standby that is read.
+struct AsOf(HeaderValue);
 
-/// Counts a request for as long as it lives.
-struct Place(Arc<AtomicUsize>);
-
-impl InFlight {
-    /// How many there are.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.requests.load(Ordering::Relaxed)
-    }
-
-    fn enter(&self, waits: bool, most: usize) -> Option<Place> {
-        let counter = if waits { &self.waiting } else { &self.requests };
-        let place = Place(counter.clone());
-        (counter.fetch_add(1, Ordering::Relaxed) < most).then_some(place)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+/// What decides whether a request is let in.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    pub in_flight: InFlight,
+    pub recording: Load,
+    /// What is read, if it is a standby.
+    pub standby: Option<Standby>,
+    pub config: Arc<Config>,
+    pub limits: Limits,
+    pub metrics: Metrics,
 }
 
 /// Around every request: its id, its log line, its metric, the headers that every answer carries.
@@ -94,6 +81,10 @@ pub async fn observe(
             answered(route, response.status().as_u16());
             note_refusal(&refusals, &response, method.as_str(), route);
             let allowances = response.request().extensions().get::<Allowances>().cloned();
+            let as_of = response.request().extensions_mut().remove::<AsOf>();
+            if let Some(AsOf(as_of)) = as_of {
+                response.headers_mut().insert(AS_OF.clone(), as_of);
+            }
             guard(response.headers_mut(), echoed, secure, allowances);
             Ok(response)
         }
@@ -162,47 +153,58 @@ fn note_refusal(
 /// What a request must pass: its size, the cap of requests under way, the limit of its address where nobody has signed in
 /// yet, and a deadline. Health and metrics always pass, so that an overloaded server can still be looked at.
 pub async fn admit(
-    in_flight: InFlight,
-    config: Arc<Config>,
-    limits: Limits,
+    gate: Gate,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, actix_web::Error> {
-    let _place = match screen(&in_flight, &config, &limits, &request) {
+    let _place = match screen(&gate, &request) {
         Ok(place) => place,
         Err(refused) => {
             let refused = refused.error_response();
             return Ok(request.into_response(refused).map_into_right_body());
         }
     };
-    let answer = if takes_its_time(request.path()) {
+    let path = request.path();
+    let answer = if is_health(path) || takes_its_time(path) {
         next.call(request).await
     } else {
-        call_in_time(&config, request, next).await
+        call_in_time(&gate.config, request, next).await
     };
     answer.map(ServiceResponse::map_into_left_body)
 }
 
-/// A place among the requests under way; none is needed where the server's health is asked for.
-fn screen(
-    in_flight: &InFlight,
-    config: &Config,
-    limits: &Limits,
-    request: &ServiceRequest,
-) -> Result<Option<Place>, ApiError> {
+/// A place among the requests under way; none is needed where the server's health is asked for. What is refused is refused
+/// before its body is read and its token verified: that is what keeps a flood cheap.
+fn screen(gate: &Gate, request: &ServiceRequest) -> Result<Option<Place>, ApiError> {
     check_size(request)?;
     let path = request.path();
     if is_health(path) {
         return Ok(None);
     }
-    let place = in_flight
-        .enter(waits(path), config.max_in_flight)
-        .ok_or_else(|| ApiError::new(Code::Unavailable, "too many requests are under way"))?;
+    let kind = Kind::of(request.method(), path);
+    let shed = |what: &str| {
+        gate.metrics.shed.with_label_values(&[kind.name()]).inc();
+        ApiError::new(Code::Unavailable, what)
+    };
+    if is_recording(request.method(), path) && gate.recording.is_over() {
+        return Err(shed("too many uploads at once"));
+    }
+    if let Some(standby) = &gate.standby {
+        if !request.method().is_safe() {
+            return Err(Standby::refusal());
+        }
+        let as_of = HeaderValue::try_from(standby.as_of()?).map_err(ApiError::internal)?;
+        request.extensions_mut().insert(AsOf(as_of));
+    }
+    let place = gate
+        .in_flight
+        .enter(kind, gate.config.max_in_flight)
+        .ok_or_else(|| shed("too many requests are under way"))?;
     if path.starts_with("/v1/auth/")
-        && let Some(address) = client_address(request, config)
+        && let Some(address) = client_address(request, &gate.config)
     {
         let mut noted = Allowances::default();
-        let taken = limits.take(&[Key::Address(address)], &mut noted);
+        let taken = gate.limits.take(&[Key::Address(address)], &mut noted);
         request.extensions_mut().insert(noted);
         taken?;
     }
@@ -213,18 +215,13 @@ fn is_health(path: &str) -> bool {
     ["/healthz", "/readyz", "/metrics"].contains(&path)
 }
 
-/// Whether it waits for news.
-fn waits(path: &str) -> bool {
-    path.starts_with("/v1/feed")
-}
-
 /// The answer, or 503 when it takes too long, counted from when the body is there.
 async fn call_in_time<B: MessageBody + 'static>(
     config: &Config,
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, actix_web::Error> {
-    let wait = if waits(request.path()) {
+    let wait = if Kind::of(request.method(), request.path()) == Kind::Waiting {
         WAITING_DEADLINE
     } else {
         config.request_wait
@@ -246,15 +243,6 @@ async fn call_in_time<B: MessageBody + 'static>(
         // A write goes on as a task of its own; its resend is answered as any resend.
         () = overdue => Err(ApiError::new(Code::Unavailable, "the request took too long").into()),
     }
-}
-
-/// Health, imports, exports, recounts and the search through a year of readings: bounded by the database's waits alone.
-fn takes_its_time(path: &str) -> bool {
-    is_health(path)
-        || path.starts_with("/v1/imports/")
-        || path.ends_with("/export")
-        || path.contains("/totals/")
-        || path == "/v1/contact-reads"
 }
 
 fn has_body(request: &ServiceRequest) -> bool {

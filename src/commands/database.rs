@@ -5,6 +5,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use sampark::platform::backups;
 use sampark::platform::config::Config;
 use sampark::platform::embedded_postgres::{EmbeddedPostgres, Options};
 use secrecy::{ExposeSecret, SecretString};
@@ -72,6 +73,7 @@ impl Database {
             remove_on_exit: false,
             // The inboxes are emptied several times a second, and only autovacuum clears up after that.
             settings: vec![("autovacuum_naptime".to_owned(), "5s".to_owned())],
+            archive: config.archive_dir.as_deref().map(backups::wal_of),
         })
         .await?;
         Ok(Self {

@@ -1,5 +1,6 @@
 //! What each command does.
 
+pub mod backup;
 mod database;
 mod import;
 mod serve;
@@ -17,7 +18,7 @@ use sampark::platform::config::Config;
 use sampark::platform::data_keys::DataKeys;
 use sampark::platform::db::Db;
 use sampark::platform::wall::COMMAND;
-use sampark::platform::{migrations, telemetry};
+use sampark::platform::{log_writer, migrations, telemetry};
 
 use crate::{Command, Import};
 use database::Database;
@@ -31,14 +32,17 @@ pub async fn run(command: Command) -> Result<(), Failure> {
     }
     let config = Config::from_env()?;
     telemetry::init_logging(&config);
-    match command {
+    let done = match command {
         Command::Serve => serve::serve(config).await,
         Command::Demo => serve::demo(config).await,
         Command::Healthcheck => serve::check_health(config.listen).await,
         Command::RotateSigningKey { at_once } => rotate_signing_key(&config, at_once),
         Command::RotateSealKey => rotate_seal_key(&config),
+        Command::Restore(options) => backup::restore(&config, &options).await,
         other => with_database(config, other).await,
-    }
+    };
+    log_writer::flush(Duration::from_secs(1));
+    done
 }
 
 /// Commands that need the database for a moment: the one of a server that runs, or their own.
@@ -87,8 +91,10 @@ async fn with_database(config: Config, command: Command) -> Result<(), Failure> 
             settle_seconds,
             reseal_only,
         } => rotate_data_key(&db, &clock, settle_seconds, reseal_only).await,
+        Command::Backup(options) => backup::backup(&db, &clock, &config, &options).await,
         Command::Verify(options) => verify::run(&db, &clock, &config, options).await,
-        Command::Serve
+        Command::Restore(_)
+        | Command::Serve
         | Command::Demo
         | Command::Healthcheck
         | Command::RotateSigningKey { .. }

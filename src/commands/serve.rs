@@ -12,6 +12,7 @@ use sampark::platform::data_keys::DataKeys;
 use sampark::platform::{migrations, wall};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::backup::keep_erasures;
 use super::database::Database;
 use super::{Failure, say};
 
@@ -66,6 +67,9 @@ async fn serve_on(
         "http"
     };
     tracing::info!("serving on {scheme}://{address}");
+    if let Some(dir) = &state.config.archive_dir {
+        actix_web::rt::spawn(keep_erasures(state.db.as_program(&wall::RETENTION), dir.clone()));
+    }
     if let Some(greeting) = greeting {
         say(&greeting)?;
     }

@@ -241,7 +241,9 @@ async fn run(desk: Desk, mut stopped: oneshot::Receiver<()>) {
 /// What the database says; what was posted before stays posted.
 pub async fn post_all(db: &Db) -> Result<i64, ApiError> {
     let mut transaction = db.begin(Mode::Read).await?;
-    let states: Vec<StateRow> = statement(STATES_WITH_WORK).load(transaction.tx()).await?;
+    let states: Vec<StateRow> = transaction
+        .run(async |tx| Ok(statement(STATES_WITH_WORK).load(tx).await?))
+        .await?;
     transaction.commit().await?;
     let mut posted = 0;
     for state in states {
@@ -262,7 +264,9 @@ pub async fn post_all(db: &Db) -> Result<i64, ApiError> {
 /// What the database says; nothing is posted then.
 pub async fn post_state(db: &Db, state_id: UnitId) -> Result<i64, ApiError> {
     let mut transaction = db.begin(Mode::LongWrite).await?;
-    let posted = post_in(transaction.tx(), state_id).await?;
+    let posted = transaction
+        .run(async |tx| Ok(post_in(tx, state_id).await?))
+        .await?;
     transaction.commit().await?;
     if posted > 0 {
         db.tell_posting();

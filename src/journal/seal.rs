@@ -98,7 +98,7 @@ pub async fn sign_heads(db: &Db, keys: &SealKeys, now: DateTime<Utc>, all: bool)
         return Ok(0);
     }
     let keys = keys.loaded(now).map_err(ApiError::internal)?;
-    let mut transaction = db.begin(Mode::Write).await?;
+    let mut heads = Vec::with_capacity(due.len());
     for row in &due {
         // A frontier that was tampered with is not signed; the poster says so when it extends the tree.
         let Some(frontier) = u64::try_from(row.tree_size)
@@ -107,9 +107,17 @@ pub async fn sign_heads(db: &Db, keys: &SealKeys, now: DateTime<Utc>, all: bool)
         else {
             continue;
         };
-        let head = keys.sign(row.state_id, row.tree_size, frontier.root(), now);
-        store(transaction.tx(), &head).await?;
+        heads.push(keys.sign(row.state_id, row.tree_size, frontier.root(), now));
     }
+    let mut transaction = db.begin(Mode::Write).await?;
+    transaction
+        .run(async |tx| {
+            for head in &heads {
+                store(tx, head).await?;
+            }
+            Ok(())
+        })
+        .await?;
     transaction.commit().await?;
     Ok(due.len())
 }

@@ -183,14 +183,14 @@ async fn attempt_in<T>(
     actor: &Actor,
     work: &impl AsyncFn(&mut Tx) -> Result<(T, Record), ApiError>,
 ) -> Result<T, ApiError> {
-    let done = async {
-        let (value, record) = work(transaction.tx()).await?;
+    let done = transaction.run(async |tx| {
+        let (value, record) = work(tx).await?;
         let mut entries = record.entries;
-        rows::bind(transaction.tx(), actor, &mut entries).await?;
+        rows::bind(tx, actor, &mut entries).await?;
         let entries: Vec<_> = entries.into_iter().map(|entry| (*actor, entry)).collect();
-        append(transaction.tx(), &entries, &record.tallies).await?;
+        append(tx, &entries, &record.tallies).await?;
         Ok(value)
-    };
+    });
     match done.await {
         Ok(value) => {
             transaction.commit().await?;

@@ -69,9 +69,29 @@ pub const VARIABLES: &[Variable] = &[
         about: "directory of the PostgreSQL programs for the private PostgreSQL",
     },
     Variable {
+        name: "SAMPARK_ARCHIVE_DIR",
+        default: "none",
+        about: "directory of backups in which the private PostgreSQL archives its write-ahead log and the list of erasures is kept (docs/operations.md)",
+    },
+    Variable {
         name: "SAMPARK_DATABASE_POOL",
         default: "16",
         about: "connections to the database, 2 to 200",
+    },
+    Variable {
+        name: "SAMPARK_DATABASE_WAIT_MS",
+        default: "800",
+        about: "how long a request waits for its transaction to begin before it is answered 503, 100 to 60000",
+    },
+    Variable {
+        name: "SAMPARK_STANDBY_LAG_SECONDS",
+        default: "60",
+        about: "how far a standby may be behind before a server that reads it answers 503, 1 to 3600",
+    },
+    Variable {
+        name: "SAMPARK_DURABILITY",
+        default: "refuse",
+        about: "what to do at start with a database that may lose what it has acknowledged (`fsync`, `full_page_writes` or `synchronous_commit` off): `refuse` it, or `warn` at every start; missing checksums are always warned of",
     },
     Variable {
         name: "SAMPARK_WORKERS",
@@ -101,7 +121,7 @@ pub const VARIABLES: &[Variable] = &[
     Variable {
         name: "SAMPARK_MAX_IN_FLIGHT",
         default: "1024",
-        about: "requests under way at once; more are answered 503",
+        about: "requests under way at once; more are answered 503. Three quarters are for reads at most, an eighth for exports, reports and imports (docs/operating.md)",
     },
     Variable {
         name: "SAMPARK_BODY_SECONDS",
@@ -196,6 +216,13 @@ pub enum OtpSender {
     Gateway(String),
 }
 
+/// What is done with a database that may lose what it has acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    Refuse,
+    Warn,
+}
+
 /// A certificate and its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
@@ -229,7 +256,13 @@ pub struct Config {
     pub pg_bin: Option<PathBuf>,
     /// `PATH`, in which PostgreSQL's programs are looked for.
     pub path: Option<OsString>,
+    pub archive_dir: Option<PathBuf>,
     pub pool_size: usize,
+    /// How long a transaction may take to begin.
+    pub database_wait: Duration,
+    /// How far a standby that is read may be behind.
+    pub standby_lag: Duration,
+    pub durability: Durability,
     pub workers: Option<usize>,
     pub rates: Rates,
     pub max_in_flight: usize,
@@ -323,12 +356,26 @@ impl Config {
             data_keys_file: get("SAMPARK_DATA_KEYS_FILE").map(PathBuf::from),
             pg_bin: get("SAMPARK_PG_BIN").map(PathBuf::from),
             path,
+            archive_dir: get("SAMPARK_ARCHIVE_DIR").map(PathBuf::from),
             pool_size: bounded(
                 "SAMPARK_DATABASE_POOL",
                 get("SAMPARK_DATABASE_POOL").unwrap_or("16"),
                 2,
                 200,
             )?,
+            database_wait: milliseconds(
+                "SAMPARK_DATABASE_WAIT_MS",
+                get("SAMPARK_DATABASE_WAIT_MS").unwrap_or("800"),
+            )?,
+            standby_lag: Duration::from_secs(
+                rate_in(
+                    "SAMPARK_STANDBY_LAG_SECONDS",
+                    get("SAMPARK_STANDBY_LAG_SECONDS").unwrap_or("60"),
+                    3600,
+                )?
+                .into(),
+            ),
+            durability: durability(get("SAMPARK_DURABILITY").unwrap_or("refuse"))?,
             workers: get("SAMPARK_WORKERS")
                 .map(|value| bounded("SAMPARK_WORKERS", value, 1, 64))
                 .transpose()?,
@@ -438,6 +485,20 @@ fn rate(name: &'static str, value: &str) -> Result<u32, ConfigError> {
 fn rate_in(name: &'static str, value: &str, most: usize) -> Result<u32, ConfigError> {
     let number = bounded(name, value, 1, most)?;
     u32::try_from(number).map_err(|_| refuse(name, value, "too large"))
+}
+
+fn milliseconds(name: &'static str, value: &str) -> Result<Duration, ConfigError> {
+    let number = bounded(name, value, 100, 60_000)?;
+    let number = u64::try_from(number).map_err(|_| refuse(name, value, "too large"))?;
+    Ok(Duration::from_millis(number))
+}
+
+fn durability(value: &str) -> Result<Durability, ConfigError> {
+    match value {
+        "refuse" => Ok(Durability::Refuse),
+        "warn" => Ok(Durability::Warn),
+        _ => Err(refuse("SAMPARK_DURABILITY", value, "neither `refuse` nor `warn`")),
+    }
 }
 
 fn origins(value: Option<&str>) -> Result<Vec<String>, ConfigError> {

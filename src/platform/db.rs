@@ -8,33 +8,34 @@ use std::ops::AsyncFnOnce;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool::managed::Timeouts;
-use diesel::{ConnectionError, QueryResult};
-use diesel_async::pooled_connection::deadpool::{Object, Pool, PoolError};
-use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
-use diesel_async::{AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnection, TransactionManager};
-use futures_util::FutureExt;
+use diesel::QueryResult;
+use diesel_async::pooled_connection::deadpool::{Object, Pool};
+use diesel_async::{AnsiTransactionManager, AsyncPgConnection, TransactionManager};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot, watch};
+use tokio::time::Instant;
+
+mod connect;
 
 use super::data_keys::DataKeys;
 use super::error::{ApiError, Code, Transient};
+use super::reach::Reach;
+use super::shares::Shares;
 use super::wall::{self, Program, Scope};
 
 /// A connection inside a transaction. Queries take it first; they cannot open a transaction of their own.
 pub type Tx = AsyncPgConnection;
 
-/// How long a request waits for a connection.
-const POOL_WAIT: Duration = Duration::from_millis(500);
+/// How long a request waits for a connection to become free.
+pub const POOL_WAIT: Duration = Duration::from_millis(500);
+/// How long a transaction may take to begin, all waits together, where no request waits for it: at start and in commands,
+/// failing costs more than patience. Requests have the configuration's wait.
+pub const BEGIN_WAIT: Duration = Duration::from_secs(10);
+/// How long a rollback is waited for before its connection is thrown away.
+const ROLLBACK_WAIT: Duration = Duration::from_secs(1);
 /// How long a connection may take to be made.
 const CONNECT_WAIT: Duration = Duration::from_secs(2);
-/// What every connection is set to: no wait is without a bound, and whoever logged in, it is the server's role that works,
-/// which owns nothing (see `wall`).
-const SESSION: &str = "SET ROLE sampark_server; SET statement_timeout = '2s'; SET lock_timeout = '1s'; \
-    SET idle_in_transaction_session_timeout = '5s'; SET timezone = 'UTC'; SET jit = off";
-
-/// The same where files are copied in, which takes as long as they do.
+/// What a connection is set to where files are copied in, which takes as long as they do; see `connect`.
 const STAGING_SESSION: &str = "SET ROLE sampark_server; SET statement_timeout = '3600s'; SET lock_timeout = '1s'; \
     SET idle_in_transaction_session_timeout = '60s'; SET timezone = 'UTC'; SET jit = off";
 
@@ -48,6 +49,9 @@ pub struct Db {
     url: Arc<str>,
     keys: DataKeys,
     standing: Standing,
+    reach: Reach,
+    shares: Shares,
+    begin_wait: Duration,
 }
 
 /// In whose name transactions are begun: what the second wall lets them see.
@@ -144,40 +148,17 @@ impl Db {
     /// If no thread can be started, or the pool cannot be built.
     pub fn new(url: &str, size: usize, keys: DataKeys) -> Result<Self, ApiError> {
         let runtime = Arc::new(DbRuntime::start().map_err(ApiError::internal)?);
-        let handle = runtime.handle.clone();
-        let mut config = ManagerConfig::default();
-        // Whether a connection still works shows when a transaction is begun on it; see `begin`.
-        config.recycling_method = RecyclingMethod::Fast;
-        config.custom_setup = Box::new(move |url| {
-            let handle = handle.clone();
-            let url = url.to_owned();
-            async move {
-                let mut connecting = Wanted(handle.spawn(async move { connect(&url).await }));
-                (&mut connecting.0).await.map_err(|error| {
-                    ConnectionError::CouldntSetupConfiguration(diesel::result::Error::QueryBuilderError(
-                        Box::new(error),
-                    ))
-                })?
-            }
-            .boxed()
-        });
-        let manager = AsyncDieselConnectionManager::new_with_config(url, config);
-        let pool = Pool::builder(manager)
-            .max_size(size)
-            .runtime(deadpool::Runtime::Tokio1)
-            .timeouts(Timeouts {
-                wait: Some(POOL_WAIT),
-                create: Some(CONNECT_WAIT),
-                recycle: Some(CONNECT_WAIT),
-            })
-            .build()
-            .map_err(ApiError::internal)?;
+        let pool = connect::pool(url, size, runtime.handle.clone())?;
+        let url: Arc<str> = url.into();
         Ok(Self {
             pool,
-            runtime,
             written: Arc::new(Notify::new()),
             posted: watch::Sender::new(0),
-            url: url.into(),
+            reach: Reach::new(url.clone(), runtime.handle.clone()),
+            shares: Shares::of(size),
+            begin_wait: BEGIN_WAIT,
+            runtime,
+            url,
             keys,
             standing: Standing {
                 caller: CallerOf::Request,
@@ -246,6 +227,13 @@ impl Db {
         }
     }
 
+    /// The same with another bound on how long a transaction may take to begin.
+    #[must_use]
+    pub const fn with_begin_wait(mut self, wait: Duration) -> Self {
+        self.begin_wait = wait;
+        self
+    }
+
     /// The runtime on which connections live, for background tasks that use them much.
     #[must_use]
     pub fn runtime(&self) -> &Handle {
@@ -299,7 +287,7 @@ impl Db {
         work: impl AsyncFnOnce(&mut Tx) -> Result<T, ApiError>,
     ) -> Result<T, ApiError> {
         let mut transaction = self.begin(mode).await?;
-        match work(transaction.tx()).await {
+        match transaction.run(work).await {
             Ok(value) => {
                 transaction.commit().await?;
                 Ok(value)
@@ -319,17 +307,43 @@ impl Db {
     /// # Errors
     /// 503 when no connection can be had.
     pub async fn begin(&self, mode: Mode) -> Result<Transaction, ApiError> {
+        let attempt = self.reach.enter()?;
+        let mut deadline = Instant::now() + self.begin_wait;
+        let share = self.shares.take(mode).await?;
+        if mode == Mode::LongRead {
+            deadline = Instant::now() + self.begin_wait;
+        }
+        let begun = match tokio::time::timeout_at(deadline, self.begin_pooled(mode)).await {
+            Ok(begun) => begun,
+            Err(late) => Err(ApiError::unavailable("the database cannot be reached", late)
+                .with_transient(Transient::Disconnected)),
+        };
+        match begun {
+            Ok(conn) => {
+                attempt.reached();
+                Ok(Transaction {
+                    conn: Some(Conn::Pooled(conn)),
+                    reach: self.reach.clone(),
+                    _share: share,
+                })
+            }
+            Err(error) => {
+                if error.transient() == Some(Transient::Disconnected) {
+                    attempt.lost();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn begin_pooled(&self, mode: Mode) -> Result<Object<AsyncPgConnection>, ApiError> {
         let mut tries = self.pool.status().max_size.saturating_add(1);
         loop {
-            let mut conn = self.pool.get().await.map_err(pool_error)?;
-            match self.begin_on(&mut conn, mode).await {
-                Ok(()) => {
-                    return Ok(Transaction {
-                        conn: Some(Conn::Pooled(conn)),
-                    });
-                }
+            let mut conn = Fresh(Some(self.pool.get().await.map_err(connect::pool_error)?));
+            match self.begin_on(conn.get()?, mode).await {
+                Ok(()) => return conn.keep(),
                 Err(error) => {
-                    drop(Object::take(conn));
+                    drop(conn);
                     let error = ApiError::from(error);
                     tries = tries.saturating_sub(1);
                     if tries == 0 || error.transient() != Some(Transient::Disconnected) {
@@ -350,6 +364,7 @@ impl Db {
         mode: Mode,
         stage: impl AsyncFnOnce(&tokio_postgres::Client) -> Result<T, ApiError>,
     ) -> Result<(T, Transaction), ApiError> {
+        let attempt = self.reach.enter()?;
         let url = self.url.clone();
         let runtime = self.runtime.handle.clone();
         let connecting = self.runtime.handle.spawn(async move {
@@ -363,13 +378,18 @@ impl Db {
             .map_err(|error| ApiError::unavailable("the database cannot be reached", error))?
             .map_err(ApiError::internal)?
             .map_err(staging_error)?;
-        let staged = stage(&client).await?;
+        attempt.reached();
+        let staged = self.reach.attend(stage(&client)).await?;
         let mut conn = AsyncPgConnection::try_from(client)
             .await
             .map_err(|error| ApiError::unavailable("the database cannot be reached", error))?;
         self.begin_on(&mut conn, mode).await?;
-        let conn = Some(Conn::Own(conn));
-        Ok((staged, Transaction { conn }))
+        let transaction = Transaction {
+            conn: Some(Conn::Own(conn)),
+            reach: self.reach.clone(),
+            _share: None,
+        };
+        Ok((staged, transaction))
     }
 
     /// Tells whoever waits that something was committed.
@@ -407,6 +427,31 @@ impl Db {
 /// An open transaction. Dropped without [`Transaction::commit`], it is rolled back and its connection thrown away.
 pub struct Transaction {
     conn: Option<Conn>,
+    reach: Reach,
+    _share: Option<OwnedSemaphorePermit>,
+}
+
+/// A connection that is thrown away unless it is kept: one on which a BEGIN was given up must not be used again.
+struct Fresh(Option<Object<AsyncPgConnection>>);
+
+impl Fresh {
+    fn get(&mut self) -> Result<&mut AsyncPgConnection, ApiError> {
+        let conn = self.0.as_mut().map(|conn| &mut **conn);
+        conn.ok_or_else(|| ApiError::internal("a connection was used after it was given back"))
+    }
+
+    fn keep(mut self) -> Result<Object<AsyncPgConnection>, ApiError> {
+        let conn = self.0.take();
+        conn.ok_or_else(|| ApiError::internal("a connection was used after it was given back"))
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        if let Some(conn) = self.0.take() {
+            drop(Object::take(conn));
+        }
+    }
 }
 
 enum Conn {
@@ -437,29 +482,38 @@ impl Transaction {
         }
     }
 
+    /// Runs work in it for as long as the database answers at all.
+    ///
+    /// # Errors
+    /// What the work answers; 503 when the database does not any more.
+    pub async fn run<T>(
+        &mut self,
+        work: impl AsyncFnOnce(&mut Tx) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        let reach = self.reach.clone();
+        reach.attend(work(self.tx())).await
+    }
+
     /// Commits. When the connection is lost meanwhile nobody knows whether it was committed: 503, and the client's
     /// resend settles it.
     ///
     /// # Errors
     /// 503, or what the database says.
     pub async fn commit(mut self) -> Result<(), ApiError> {
-        let done = AnsiTransactionManager::commit_transaction(self.tx()).await;
-        match done {
-            Ok(()) => {
-                // Back to the pool.
-                drop(self.conn.take());
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
-        }
+        self.run(async |tx| Ok(AnsiTransactionManager::commit_transaction(tx).await?))
+            .await?;
+        // Back to the pool.
+        drop(self.conn.take());
+        Ok(())
     }
 
     /// Rolls back and keeps the connection, if it still works.
     pub async fn rollback(mut self) {
-        if AnsiTransactionManager::rollback_transaction(self.tx())
-            .await
-            .is_ok()
-        {
+        if self.reach.is_lost() {
+            return;
+        }
+        let rollback = AnsiTransactionManager::rollback_transaction(self.tx());
+        if let Ok(Ok(())) = tokio::time::timeout(ROLLBACK_WAIT, rollback).await {
             drop(self.conn.take());
         }
     }
@@ -471,34 +525,6 @@ impl Drop for Transaction {
         if let Some(Conn::Pooled(conn)) = self.conn.take() {
             drop(Object::take(conn));
         }
-    }
-}
-
-/// A task that ends with whoever waits for it. Connections that nobody waits for any more would be made all the same, each
-/// holding up those that are wanted: on a machine that is slow for a while, none would come in time ever again.
-struct Wanted<T>(JoinHandle<T>);
-
-impl<T> Drop for Wanted<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-async fn connect(url: &str) -> diesel::ConnectionResult<AsyncPgConnection> {
-    use diesel_async::AsyncConnection;
-    let mut conn = AsyncPgConnection::establish(url).await?;
-    conn.batch_execute(SESSION)
-        .await
-        .map_err(ConnectionError::CouldntSetupConfiguration)?;
-    Ok(conn)
-}
-
-fn pool_error(error: PoolError) -> ApiError {
-    match error {
-        PoolError::Timeout(_) => {
-            ApiError::unavailable("no connection to the database became free in time", error)
-        }
-        other => ApiError::unavailable("the database cannot be reached", other),
     }
 }
 

@@ -8,11 +8,15 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use rand::RngExt as _;
 use serde::Serialize;
 
 use super::ids::UnitId;
 pub use super::problems::Code;
 use super::validate::{FieldError, FieldErrors};
+
+/// Seconds after which who was answered 503 may come again.
+const RETRY_AFTER: std::ops::RangeInclusive<u32> = 1..=4;
 
 tokio::task_local! {
     /// The id of the request being answered; set by the middleware in `app.rs`.
@@ -79,7 +83,8 @@ pub struct Problem {
 impl ApiError {
     /// An error with this code and what is wrong this time.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        let retry_after = (code.status() == 503).then_some(1);
+        // Not all at the same moment: who was refused together comes back apart.
+        let retry_after = (code.status() == 503).then(|| rand::rng().random_range(RETRY_AFTER));
         Self(Box::new(Inner {
             code,
             detail: detail.into(),
@@ -136,6 +141,13 @@ impl ApiError {
     #[must_use]
     pub fn with_retry_after(mut self, seconds: u32) -> Self {
         self.0.retry_after = Some(seconds);
+        self
+    }
+
+    /// The same, known to pass.
+    #[must_use]
+    pub fn with_transient(mut self, transient: Transient) -> Self {
+        self.0.transient = Some(transient);
         self
     }
 
@@ -287,6 +299,10 @@ impl From<DieselError> for ApiError {
             DatabaseErrorKind::UnableToSendCommand | DatabaseErrorKind::ClosedConnection => {
                 disconnected(error)
             }
+            // A standby, or a server that is set to read only.
+            DatabaseErrorKind::ReadOnlyTransaction => {
+                Self::unavailable("the database takes no writes just now", error)
+            }
             _ if message.starts_with("deadlock detected") => retry(error),
             _ if message.contains("due to lock timeout") || message.contains("due to statement timeout") => {
                 Self::unavailable("the database is busy", error)
@@ -306,8 +322,12 @@ impl From<DieselError> for ApiError {
 fn is_shutdown(message: &str) -> bool {
     message.starts_with("terminating connection")
         || message.starts_with("the database system is")
-        || message.starts_with("sorry, too many clients")
-        || message.starts_with("remaining connection slots")
+        || is_full(message)
+}
+
+/// Messages of a PostgreSQL that has no place for another connection.
+pub fn is_full(message: &str) -> bool {
+    message.contains("sorry, too many clients") || message.contains("remaining connection slots")
 }
 
 fn retry(source: DieselError) -> ApiError {

@@ -4,10 +4,11 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use governor::clock::Clock as _;
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DashMapStateStore;
@@ -79,15 +80,43 @@ impl Allowances {
     }
 }
 
-/// The clock that was handed in, as time since 1970.
+/// The time that has passed by the clock that was handed in. A clock that is set back costs nobody his bucket: only what
+/// passes is counted.
 #[derive(Clone, Debug)]
-struct ByClock(Clock);
+struct ByClock {
+    clock: Clock,
+    passed: Arc<Mutex<Passed>>,
+}
+
+#[derive(Debug)]
+struct Passed {
+    until: DateTime<Utc>,
+    time: Duration,
+}
+
+impl ByClock {
+    fn new(clock: &Clock) -> Self {
+        let passed = Passed {
+            until: clock.now(),
+            time: Duration::ZERO,
+        };
+        Self {
+            clock: clock.clone(),
+            passed: Arc::new(Mutex::new(passed)),
+        }
+    }
+}
 
 impl governor::clock::Clock for ByClock {
     type Instant = Duration;
 
     fn now(&self) -> Duration {
-        Duration::from_micros(u64::try_from(self.0.now().timestamp_micros()).unwrap_or(0))
+        let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        let more = now.signed_duration_since(passed.until).to_std();
+        passed.until = now;
+        passed.time = passed.time.saturating_add(more.unwrap_or_default());
+        passed.time
     }
 }
 
@@ -101,7 +130,7 @@ struct Bucket {
 }
 
 impl Bucket {
-    fn new(policy: &'static str, rate: u32, clock: &Clock) -> Self {
+    fn new(policy: &'static str, rate: u32, clock: &ByClock) -> Self {
         let rate = NonZeroU32::new(rate).unwrap_or(NonZeroU32::MIN);
         let burst = rate.saturating_mul(NonZeroU32::new(BURST_SECONDS).unwrap_or(NonZeroU32::MIN));
         let quota = Quota::per_second(rate).allow_burst(burst);
@@ -109,7 +138,7 @@ impl Bucket {
             policy,
             rate,
             burst,
-            limiter: RateLimiter::dashmap_with_clock(quota, ByClock(clock.clone())).with_middleware(),
+            limiter: RateLimiter::dashmap_with_clock(quota, clock.clone()).with_middleware(),
         }
     }
 
@@ -146,6 +175,7 @@ impl Limits {
     /// Full buckets.
     #[must_use]
     pub fn new(rates: Rates, clock: &Clock) -> Self {
+        let clock = &ByClock::new(clock);
         Self(Arc::new(Inner {
             account: Bucket::new("account", rates.account, clock),
             device: Bucket::new("device", rates.device, clock),
@@ -240,5 +270,13 @@ mod tests {
         clock.advance(TimeDelta::milliseconds(1));
         assert_eq!(take(&keys).0, Ok(()));
         assert_eq!(take(&keys).0, Err(Code::TooManyRequests));
+        clock.advance(TimeDelta::hours(-1));
+        assert_eq!(take(&keys).0, Err(Code::TooManyRequests));
+        clock.advance(TimeDelta::milliseconds(500));
+        assert_eq!(
+            take(&keys).0,
+            Ok(()),
+            "a clock that was set back fills it all the same"
+        );
     }
 }

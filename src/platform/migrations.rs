@@ -3,6 +3,7 @@
 use diesel_async::{AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
+use super::db::BEGIN_WAIT;
 use super::error::ApiError;
 use super::wall;
 
@@ -34,8 +35,8 @@ pub async fn run(url: &str) -> Result<Migrated, ApiError> {
     .await
 }
 
-/// The same at the start of a server, which may have been given the server's login alone: then it asks whether somebody
-/// else has applied them.
+/// The same at the start of a server, which may have been given the server's login alone, or a standby: then it asks whether
+/// somebody else has applied them.
 ///
 /// # Errors
 /// As [`run`]; or if one is missing and this login may not apply it.
@@ -59,7 +60,7 @@ pub async fn ensure(url: &str) -> Result<(), ApiError> {
     match applied {
         Ok(Some(_)) => Ok(()),
         _ => Err(ApiError::internal(format!(
-            "the database lacks migration {newest} and this login may not apply it: run `sampark migrate` with \
+            "the database lacks migration {newest} and this login may not apply it here: run `sampark migrate` with \
              SAMPARK_OWNER_DATABASE_URL"
         ))),
     }
@@ -68,12 +69,17 @@ pub async fn ensure(url: &str) -> Result<(), ApiError> {
 async fn may_migrate(url: &str) -> Result<bool, ApiError> {
     let unreachable =
         |error: tokio_postgres::Error| ApiError::unavailable("the database cannot be reached", error);
-    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
+    let connecting = tokio_postgres::connect(url, tokio_postgres::NoTls);
+    let (client, connection) = tokio::time::timeout(BEGIN_WAIT, connecting)
         .await
+        .map_err(|late| ApiError::unavailable("the database does not answer", late))?
         .map_err(unreachable)?;
     let connection = tokio::spawn(connection);
     let asked = client
-        .query_one("SELECT has_schema_privilege('public', 'CREATE')", &[])
+        .query_one(
+            "SELECT has_schema_privilege('public', 'CREATE') AND NOT pg_is_in_recovery()",
+            &[],
+        )
         .await;
     drop(client);
     let _ = connection.await;

@@ -12,6 +12,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use super::config::{Config, LogFormat};
+use super::log_writer::{LogWriter, lost_lines};
 
 /// Starts logging to standard error. A second call changes nothing.
 ///
@@ -26,7 +27,7 @@ pub fn init_logging(config: &Config) {
         LogFormat::Json
     });
     let ours = filter_fn(|said| said.target().starts_with("sampark") || *said.level() <= Level::INFO);
-    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = fmt::layer().with_writer(LogWriter::to_stderr());
     let lines = match format {
         LogFormat::Pretty => lines.with_target(false).with_ansi(terminal).compact().boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
@@ -60,6 +61,9 @@ pub struct Metrics {
     pub posted_at: IntGauge,
     /// Connections to the database, open and free.
     pub connections: prometheus::IntGaugeVec,
+    /// Requests refused because too much was under way, by kind.
+    pub shed: IntCounterVec,
+    lost_lines: IntGauge,
 }
 
 impl Metrics {
@@ -115,6 +119,19 @@ impl Metrics {
             Opts::new("sampark_database_connections", "Connections to the database."),
             &["state"],
         )?;
+        let shed = IntCounterVec::new(
+            Opts::new(
+                "sampark_http_shed_total",
+                "Requests refused because too much was under way, by kind.",
+            ),
+            &["kind"],
+        )?;
+        let lost_lines = IntGauge::new(
+            "sampark_log_lines_lost",
+            "Log lines since the start that could not be written.",
+        )?;
+        registry.register(Box::new(shed.clone()))?;
+        registry.register(Box::new(lost_lines.clone()))?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(visits.clone()))?;
         registry.register(Box::new(unposted.clone()))?;
@@ -131,6 +148,8 @@ impl Metrics {
             unposted,
             posted_at,
             connections,
+            shed,
+            lost_lines,
         })
     }
 
@@ -139,6 +158,8 @@ impl Metrics {
     /// # Errors
     /// If it cannot be written.
     pub fn render(&self) -> Result<Vec<u8>, prometheus::Error> {
+        self.lost_lines
+            .set(i64::try_from(lost_lines()).unwrap_or(i64::MAX));
         let mut out = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut out)?;
         Ok(out)

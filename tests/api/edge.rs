@@ -10,10 +10,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use uuid::Uuid;
 
-use crate::kills::Program;
 use crate::limits::{app_with, body_of, open_request};
 use crate::openapi::{document, operations};
-use crate::support::{Answer, Client, TestApp, TestDatabase, times};
+use crate::support::{Answer, Client, Program, TestApp, TestDatabase, times};
 
 /// The headers that every answer of ours carries.
 #[track_caller]

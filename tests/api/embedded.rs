@@ -18,6 +18,7 @@ fn options(dir: &std::path::Path) -> Options {
         bin: None,
         path,
         durable: true,
+        archive: None,
         remove_on_exit: false,
         settings: vec![("shared_buffers".to_owned(), "16MB".to_owned())],
     }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::support::{Actor, Settings, TestApp, World};
 
 /// The figures of every unit below the nation, by unit, campaign and day.
-type Figures = BTreeMap<(i32, i32, NaiveDate), Vec<i64>>;
+pub type Figures = BTreeMap<(i32, i32, NaiveDate), Vec<i64>>;
 
 const COLUMNS: &str =
     "visits, met, not_home, refused, moved, locked, inaccessible, people_met, doors_reached, support_1,
@@ -40,7 +40,7 @@ async fn figures(db: &Database, sql: &str) -> Figures {
 }
 
 /// What the ledgers and the inbox say.
-async fn live(db: &Database) -> Figures {
+pub async fn live(db: &Database) -> Figures {
     let sql = format!(
         "SELECT unit_id, campaign_id, day, {} FROM (
              SELECT unit_id, campaign_id, day, {COLUMNS} FROM totals
@@ -52,7 +52,7 @@ async fn live(db: &Database) -> Figures {
 }
 
 /// What the visits say: written apart from the program's own recount, straight from the placements.
-async fn recounted(db: &Database) -> Figures {
+pub async fn recounted(db: &Database) -> Figures {
     let sql = format!(
         "WITH RECURSIVE up AS (
              SELECT booth_id, visited_on AS day, booth_id AS unit_id FROM visits

@@ -17,8 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::edge::assert_guarded;
-use crate::kills::Program;
-use crate::support::{Answer, Settings, TestApp, TestDatabase, World, data_keys, noon};
+use crate::support::{Answer, Program, Settings, TestApp, TestDatabase, World, data_keys, noon};
 
 pub async fn app_with(change: impl FnOnce(&mut Config)) -> (TestApp, World) {
     let database = Arc::new(TestDatabase::create().await);
@@ -146,7 +145,8 @@ async fn past_the_cap_of_requests_under_way_503_comes_at_once_and_health_still_a
         }
     }
     let refused = app.anonymous().get("/.well-known/jwks.json").await.expect(503);
-    assert_eq!(refused.header("retry-after"), Some("1"));
+    let seconds: u32 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=4).contains(&seconds), "{seconds}: not all come back at once");
     assert_guarded(&refused, "503");
     for path in ["/healthz", "/readyz", "/metrics"] {
         app.anonymous().get(path).await.expect(200);
@@ -169,7 +169,7 @@ async fn a_request_has_its_time_from_when_its_body_is_there() {
     for _ in 0..5 {
         let late = client.get("/v1/me").await.expect(503);
         assert_eq!(late.json["detail"], "the request took too long");
-        assert_eq!(late.header("retry-after"), Some("1"));
+        assert!(late.header("retry-after").is_some());
         app.anonymous().get("/.well-known/jwks.json").await.expect(200);
     }
     // Meanwhile the body that was on its way has cost its request nothing.

@@ -6,7 +6,7 @@ use tokio_postgres::Client;
 use crate::support::TestDatabase;
 
 /// Everything that a migration makes, as text: columns, constraints, indexes, comments.
-async fn schema(db: &Client) -> Vec<String> {
+pub async fn schema(db: &Client) -> Vec<String> {
     let sql = "
         SELECT 'column ' || table_name || '.' || column_name || ' ' || data_type || ' ' || is_nullable || ' '
                || coalesce(column_default, '') FROM information_schema.columns WHERE table_schema = 'public'

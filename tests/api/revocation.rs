@@ -9,8 +9,7 @@ use sampark::platform::ids::{SessionId, WorkerId};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::kills::Program;
-use crate::support::{Client, TestDatabase, World};
+use crate::support::{Client, Program, TestDatabase, World};
 
 /// Two processes of the program on one database.
 struct Processes {

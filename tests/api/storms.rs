@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::exactness::assert_exact;
-use crate::support::{Settings, TestApp, World, noon};
+use crate::support::{TestApp, World, noon};
 
 /// What a phone does: sends batches, loses some replies, sends again until it has heard.
 async fn phone(
@@ -104,73 +104,4 @@ async fn thirty_two_phones_on_a_lossy_network_lose_nothing_and_count_nothing_twi
     assert_exact(&world.db, "the storm").await;
     post_all(&app.state.db).await.unwrap();
     assert_exact(&world.db, "the posting").await;
-}
-
-#[actix_web::test]
-async fn fifty_identical_batches_at_once_are_stored_once() {
-    let app = TestApp::start().await;
-    let world = World::build(&app).await;
-    let campaign = world.campaign("IN").await;
-    let actor = world.actor(&app, Role::BoothWorker, "S1-B1").await;
-    let visits: Vec<Value> = (0..40)
-        .map(|_| crate::visits::visit(&world, campaign, "S1-B1"))
-        .collect();
-    let body = json!({ "visits": visits });
-    let batches = (0..50).map(|_| {
-        let (client, body) = (actor.client.clone(), body.clone());
-        actix_web::rt::spawn(async move { client.post_until_served("/v1/visits/batch", body).await })
-    });
-    let mut created = 0;
-    for batch in batches.collect::<Vec<_>>() {
-        let answer = batch.await.unwrap().expect(200);
-        for item in answer.json["results"].as_array().unwrap() {
-            match item["status"].as_str().unwrap() {
-                "created" => created += 1,
-                "duplicate" => {}
-                other => panic!("{other}"),
-            }
-        }
-    }
-    assert_eq!(created, 40);
-    assert_exact(&world.db, "the batches").await;
-}
-
-#[actix_web::test]
-async fn clients_that_reset_midway_leave_whole_batches_and_no_poisoned_connection() {
-    let app = TestApp::start_with(Settings {
-        poster: true,
-        pool_size: 2,
-    })
-    .await;
-    let world = World::build(&app).await;
-    let campaign = world.campaign("IN").await;
-    let actor = world.actor(&app, Role::BoothWorker, "S1-B1").await;
-    for _ in 0..200 {
-        let visits: Vec<Value> = (0..5)
-            .map(|_| crate::visits::visit(&world, campaign, "S1-B1"))
-            .collect();
-        actor
-            .client
-            .send_and_reset("/v1/visits/batch", &json!({ "visits": visits }))
-            .await;
-        let household = json!({"booth_id": world.unit("S1-B1"), "label": "12-A"});
-        actor
-            .client
-            .send_and_reset_as("PUT", &format!("/v1/households/{}", Uuid::new_v4()), &household)
-            .await;
-    }
-    actor
-        .client
-        .post("/v1/visits", crate::visits::visit(&world, campaign, "S1-B1"))
-        .await
-        .expect(201);
-    let partial = "SELECT count(*) FROM (SELECT received_at FROM visits GROUP BY received_at HAVING count(*) % 5 NOT IN (0, 1)) x";
-    assert_eq!(
-        world.db.query_one(partial, &[]).await.unwrap().get::<_, i64>(0),
-        0
-    );
-    let idle = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'
-                AND state_change < clock_timestamp() - interval '1 second'";
-    assert_eq!(world.db.query_one(idle, &[]).await.unwrap().get::<_, i64>(0), 0);
-    assert_exact(&world.db, "the resets").await;
 }

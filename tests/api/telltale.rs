@@ -16,9 +16,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use self::searcher::Searcher;
-use crate::kills::Program;
 use crate::openapi::{Ask, Operation, Scene, document, operations, scene_of};
-use crate::support::{Answer, Client, Settings, TestApp, TestDatabase, noon};
+use crate::support::{Answer, Client, Program, Settings, TestApp, TestDatabase, noon};
 
 /// Numbers that are sent as phones: a worker's, a citizen's, a stranger's.
 const PHONES: [&str; 3] = ["7731904401", "7731904402", "7731904403"];

@@ -17,7 +17,7 @@ mod rules;
 mod wire;
 
 pub use api::program_record;
-pub use queries::retention::{destroy_due, end_overdue, reseal_phones};
+pub use queries::retention::{TouchedRow, destroy_due, end_overdue, reseal_phones};
 pub use rules::YEAR;
 
 /// The routes.

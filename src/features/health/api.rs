@@ -1,11 +1,11 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, get, web};
 
-use super::queries::read_readiness;
+use super::queries::{read_readiness, write_nothing};
 use super::wire::{HealthView, ReadinessView};
 use crate::platform::body::Path;
 use crate::platform::clock::Clock;
-use crate::platform::db::Db;
+use crate::platform::db::{Db, Mode};
 use crate::platform::error::{ApiError, Code, Problem};
 use crate::platform::migrations;
 use crate::platform::reply::Reply;
@@ -28,7 +28,7 @@ pub async fn get_health() -> Result<Reply, ApiError> {
 #[utoipa::path(
     operation_id = "get_readiness", tag = "health", security(()),
     responses(
-        (status = 200, description = "The database answers with the schema of this program.", body = ReadinessView),
+        (status = 200, description = "The database answers with the schema of this program; `writable` says whether it can be written to.", body = ReadinessView),
         (status = 503, description = "It does not.", body = Problem, content_type = "application/problem+json"),
     ),
 )]
@@ -45,15 +45,28 @@ pub async fn get_readiness(db: web::Data<Db>, clock: web::Data<Clock>) -> Result
             "the database has not been migrated to this version",
         ));
     }
+    let writable = !readiness.read_only && can_write(&db).await;
     Reply::with_status(
         StatusCode::OK,
         &ReadinessView {
-            status: "ready",
+            status: if writable { "ready" } else { "read_only" },
             migrated: readiness.migrated,
+            schema_version: readiness.schema_version,
+            writable,
             unposted_entries: readiness.unposted_entries,
             poster_lag_s: readiness.poster_lag_s,
         },
     )
+}
+
+/// Whether a commit reaches the disk. It leaves no row, so it leaves no entry in the journal either.
+async fn can_write(db: &Db) -> bool {
+    let written = async {
+        let mut transaction = db.begin(Mode::Write).await?;
+        transaction.run(async |tx| Ok(write_nothing(tx).await?)).await?;
+        transaction.commit().await
+    };
+    written.await.inspect_err(ApiError::log).is_ok()
 }
 
 /// What has been counted

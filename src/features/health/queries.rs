@@ -1,5 +1,5 @@
 use diesel::QueryResult;
-use diesel::sql_types::{BigInt, Bool, Double, Text, Timestamptz};
+use diesel::sql_types::{BigInt, Bool, Double, Nullable, Text, Timestamptz};
 use diesel_async::RunQueryDsl;
 
 use crate::platform::db::Tx;
@@ -13,6 +13,11 @@ pub struct Readiness {
     pub unposted_entries: i64,
     #[diesel(sql_type = Double)]
     pub poster_lag_s: f64,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub schema_version: Option<String>,
+    /// A standby, or set to read only.
+    #[diesel(sql_type = Bool)]
+    pub read_only: bool,
 }
 
 pub async fn read_readiness(
@@ -22,6 +27,8 @@ pub async fn read_readiness(
 ) -> QueryResult<Readiness> {
     statement(
         "SELECT EXISTS (SELECT 1 FROM __diesel_schema_migrations WHERE version = $1) AS migrated,
+                (SELECT max(version) FROM __diesel_schema_migrations) AS schema_version,
+                pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS read_only,
                 count(*) AS unposted_entries,
                 coalesce(greatest(extract(epoch FROM $2 - min(at)), 0), 0)::float8 AS poster_lag_s
          FROM journal_inbox",
@@ -30,4 +37,19 @@ pub async fn read_readiness(
     .bind::<Timestamptz, _>(now)
     .get_result(tx)
     .await
+}
+
+#[derive(diesel::QueryableByName)]
+struct PlaceRow {
+    #[diesel(sql_type = Text)]
+    #[expect(dead_code, reason = "that it was given is enough")]
+    place: String,
+}
+
+/// Writes a message to the log of the database that says nothing and changes nothing; its commit waits for the disk.
+pub async fn write_nothing(tx: &mut Tx) -> QueryResult<()> {
+    let _: PlaceRow = statement("SELECT pg_logical_emit_message(true, 'sampark', '')::text AS place")
+        .get_result(tx)
+        .await?;
+    Ok(())
 }

@@ -9,12 +9,14 @@
 use utoipa_actix_web::service_config::ServiceConfig;
 
 mod api;
+mod erasures;
 mod queries;
 mod retention;
 mod rotation;
 mod sealing;
 mod wire;
 
+pub use erasures::{Erasures, KeepError, keep_erasures, read_erasures, replay_erasures};
 pub use retention::{Retained, Retention, retain};
 pub use rotation::{drop_unused, reseal_all};
 pub use sealing::seal_waiting;

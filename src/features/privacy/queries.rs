@@ -1,3 +1,5 @@
+pub mod erasures;
+
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamptz};
 use diesel::{OptionalExtension, QueryResult};

@@ -11,6 +11,7 @@ mod group;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use diesel::QueryResult;
 use quick_cache::sync::Cache;
@@ -27,13 +28,14 @@ use crate::platform::clock::Clock;
 use crate::platform::db::{Db, Mode, Tx};
 use crate::platform::error::{ApiError, Code, Transient};
 use crate::platform::ids::{CampaignId, UnitId};
+use crate::platform::load::{Load, Waiting};
 use crate::platform::wall::RECORDER;
 
 use doubts::{Background, hold, raise_again};
 use group::{Item, Prospect, add_visits, doorsteps, entries, insert, judge, permits, settle};
 
 /// Groups written at the same time. Two keep the database busy while one waits for its commit to reach the disk.
-const LANES: usize = 2;
+const LANES: u32 = 2;
 /// Requests that may wait; more get 503 and come again.
 const QUEUE: usize = 4096;
 /// Visits in a group, above which it takes no further request.
@@ -62,18 +64,21 @@ struct Job {
     strong: bool,
     visits: Vec<VisitSent>,
     answer: oneshot::Sender<Result<Answers, ApiError>>,
+    waiting: Waiting,
 }
 
 /// The way in. Cheap to clone; the lanes end with the last one.
 #[derive(Clone, Debug)]
 pub struct Recorder {
     queue: mpsc::Sender<Job>,
+    load: Load,
 }
 
 /// What the lanes share.
 struct Desk {
     db: Db,
     clock: Clock,
+    load: Load,
     booths: Cache<UnitId, BoothRow>,
     campaigns: Mutex<HashMap<CampaignId, Arc<CampaignFacts>>>,
 }
@@ -84,16 +89,24 @@ impl Recorder {
     pub fn start(db: &Db, clock: &Clock) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let waiting = Arc::new(tokio::sync::Mutex::new(waiting));
+        let load = Load::default();
         let desk = Arc::new(Desk {
             db: db.as_program(&RECORDER),
             clock: clock.clone(),
+            load: load.clone(),
             booths: Cache::new(BOOTHS),
             campaigns: Mutex::new(HashMap::new()),
         });
         for _ in 0..LANES {
             db.runtime().spawn(lane(desk.clone(), waiting.clone()));
         }
-        Self { queue }
+        Self { queue, load }
+    }
+
+    /// How much waits.
+    #[must_use]
+    pub const fn load(&self) -> &Load {
+        &self.load
     }
 
     /// Records visits for an actor, whose session has a second factor (`strong`) or not; returns when they are committed.
@@ -107,15 +120,18 @@ impl Recorder {
         visits: Vec<VisitSent>,
     ) -> Result<Answers, ApiError> {
         let (answer, answered) = oneshot::channel();
+        let busy = |why: &str| ApiError::unavailable("too many uploads at once", why);
+        let waiting = self.load.enter(visits.len());
         let job = Job {
             actor: *actor,
             strong,
             visits,
             answer,
+            waiting: waiting.ok_or_else(|| busy("they would wait too long"))?,
         };
         self.queue
             .try_send(job)
-            .map_err(|error| ApiError::unavailable("too many uploads at once", error.to_string()))?;
+            .map_err(|error| busy(&error.to_string()))?;
         answered.await.map_err(ApiError::internal)?
     }
 }
@@ -146,6 +162,8 @@ impl Desk {
     async fn serve(&self, jobs: Vec<Job>) {
         let mut items = Vec::new();
         let mut callers = Vec::new();
+        let mut waiting = Vec::new();
+        let began = Instant::now();
         for (
             job,
             Job {
@@ -153,10 +171,12 @@ impl Desk {
                 strong,
                 visits,
                 answer,
+                waiting: place,
             },
         ) in jobs.into_iter().enumerate()
         {
             callers.push(answer);
+            waiting.push(place);
             items.extend(
                 visits
                     .into_iter()
@@ -165,12 +185,16 @@ impl Desk {
         }
         let mut answers: Vec<Result<Answers, ApiError>> = callers.iter().map(|_| Ok(Vec::new())).collect();
         match self.store(&items).await {
-            Ok(all) => distribute(&items, all, &mut answers),
+            Ok(all) => {
+                self.load.measured(items.len(), began.elapsed(), LANES);
+                distribute(&items, all, &mut answers);
+            }
             Err(error) if error.code() != Code::Internal || items.len() == 1 => {
                 fail_all(error, &mut answers);
             }
             Err(_) => self.serve_apart(items, &mut answers).await,
         }
+        drop(waiting);
         for (caller, answer) in callers.into_iter().zip(answers) {
             // A caller that has gone away finds his visits stored when he asks again.
             let _ = caller.send(answer);
@@ -247,7 +271,7 @@ impl Desk {
 
     async fn attempt(&self, items: &[Item]) -> Result<Answers, ApiError> {
         let mut transaction = self.db.begin(Mode::Write).await?;
-        match self.write(transaction.tx(), items).await {
+        match transaction.run(async |tx| self.write(tx, items).await).await {
             Ok(answers) => {
                 transaction.commit().await?;
                 self.db.tell_write();

@@ -17,6 +17,8 @@ fn a_bad_value_is_named() {
     for (name, value) in [
         ("SAMPARK_LISTEN", "8080"),
         ("SAMPARK_DATABASE_POOL", "1"),
+        ("SAMPARK_DATABASE_WAIT_MS", "99"),
+        ("SAMPARK_DURABILITY", "hope"),
         ("SAMPARK_OTP_SENDER", "pigeon"),
         ("SAMPARK_OTP_SENDER", "file:"),
         ("SAMPARK_OTP_SENDER", "https://sms.example/send"),

@@ -59,6 +59,15 @@ async fn candidates(path: Option<&OsStr>) -> Vec<PathBuf> {
         folders.extend(subfolders(Path::new(homebrew), "postgresql"));
     }
     folders.retain(|folder| folder.join("initdb").is_file() && folder.join("postgres").is_file());
+    // One that links to some of them (as `/usr/local/bin` may) has not all: where they really are, they all are.
+    for folder in &mut folders {
+        if let Ok(real) = folder.join("postgres").canonicalize()
+            && let Some(real) = real.parent()
+            && real.join("initdb").is_file()
+        {
+            real.clone_into(folder);
+        }
+    }
     folders.dedup();
     folders
 }

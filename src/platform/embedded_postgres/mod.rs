@@ -9,6 +9,7 @@
 
 mod binaries;
 mod place;
+mod restore;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -28,6 +29,7 @@ use tokio_postgres::error::SqlState;
 
 use binaries::find_binaries;
 use place::Place;
+pub use restore::{Source, restore};
 
 /// How long a start may take in all: recovery after a crash replays the log first.
 const START_WAIT: Duration = Duration::from_secs(120);
@@ -57,6 +59,8 @@ pub struct Options {
     pub remove_on_exit: bool,
     /// Further settings of the server.
     pub settings: Vec<(String, String)>,
+    /// Where it archives its write-ahead log, segment by segment.
+    pub archive: Option<PathBuf>,
 }
 
 /// Why it does not run.
@@ -130,6 +134,9 @@ impl EmbeddedPostgres {
                 settings.push((name.to_owned(), "off".to_owned()));
             }
         }
+        if let Some(archive) = &options.archive {
+            settings.extend(archiving(&place, archive)?);
+        }
         if made_by.is_none() {
             initialise(&bin, &place, options.durable).await?;
         }
@@ -199,6 +206,39 @@ impl EmbeddedPostgres {
         self.watcher.wait().await?;
         Ok(())
     }
+}
+
+/// The folder of the programs of PostgreSQL, of one version if it is told.
+///
+/// # Errors
+/// If they are not installed.
+pub async fn find_programs(
+    bin: Option<&Path>,
+    path: Option<&std::ffi::OsStr>,
+    version: Option<u32>,
+) -> Result<PathBuf, PostgresError> {
+    find_binaries(bin, path, version).await
+}
+
+/// Each segment is copied beside its place, synced and moved there, and never over another.
+fn archiving(place: &Place, archive: &Path) -> Result<Vec<(String, String)>, PostgresError> {
+    std::fs::create_dir_all(archive).map_err(io(format!("{} cannot be made", archive.display())))?;
+    let archive = archive
+        .canonicalize()
+        .map_err(io(format!("{} cannot be reached", archive.display())))?;
+    place.give(&archive)?;
+    let at = archive.display();
+    let copy = format!(
+        "test ! -f \"{at}/%f\" && cp \"%p\" \"{at}/.%f.new\" && sync \"{at}/.%f.new\" && mv \"{at}/.%f.new\" \"{at}/%f\""
+    );
+    let settings = [
+        ("archive_mode", "on"),
+        ("archive_timeout", "60"),
+        ("archive_command", copy.as_str()),
+    ];
+    Ok(settings
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into())
 }
 
 /// The password that the data was made with, or a new one for new data.

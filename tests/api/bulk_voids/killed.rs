@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 
 use super::path_of;
 use crate::exactness::assert_exact;
-use crate::kills::Program;
-use crate::support::{Client, TestDatabase, World};
+use crate::support::{Client, Program, TestDatabase, World};
 use crate::visits::visit;
 
 /// Asks until an order has come so far.

@@ -9,6 +9,7 @@ pub struct Client {
     base: String,
     token: Option<String>,
     headers: Vec<(String, String)>,
+    patience: std::time::Duration,
 }
 
 /// Server-sent events as they arrive.
@@ -112,6 +113,15 @@ impl Client {
             base: format!("http://{address}"),
             token,
             headers: Vec::new(),
+            patience: std::time::Duration::from_secs(120),
+        }
+    }
+
+    /// The same client, waiting no longer for an answer.
+    pub fn patience(&self, patience: std::time::Duration) -> Self {
+        Self {
+            patience,
+            ..self.clone()
         }
     }
 
@@ -180,14 +190,15 @@ impl Client {
         self.try_send(method, path, body).await.unwrap()
     }
 
-    async fn try_send(
+    /// Any request, whose connection may break.
+    pub async fn try_send(
         &self,
         method: &str,
         path: &str,
         body: Option<(&str, Vec<u8>)>,
     ) -> Result<Answer, String> {
         let client = awc::Client::builder()
-            .timeout(std::time::Duration::from_secs(120))
+            .timeout(self.patience)
             .no_default_headers()
             .finish();
         let mut request = client

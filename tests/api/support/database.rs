@@ -50,6 +50,24 @@ impl TestDatabase {
         }
     }
 
+    /// The same in a tablespace.
+    pub async fn create_in(tablespace: &str) -> Self {
+        let server = SERVER.get_or_init(Server::start).await;
+        let made = Self::create_empty().await;
+        execute(&server.admin, &format!("DROP DATABASE {}", made.name)).await;
+        let sql = format!(
+            "CREATE DATABASE {} TEMPLATE {} TABLESPACE {tablespace}",
+            made.name, server.template
+        );
+        execute(&server.admin, &sql).await;
+        made
+    }
+
+    /// A statement of the server's superuser, outside any database of a test.
+    pub async fn administer(sql: &str) {
+        execute(&SERVER.get_or_init(Server::start).await.admin, sql).await;
+    }
+
     /// An empty database, not migrated.
     pub async fn create_empty() -> Self {
         let server = SERVER.get_or_init(Server::start).await;
@@ -132,6 +150,7 @@ impl Server {
                         bin: None,
                         path,
                         durable: false,
+                        archive: None,
                         remove_on_exit: true,
                         settings: vec![("max_connections".to_owned(), "400".to_owned())],
                     }))

@@ -4,6 +4,7 @@
 mod client;
 mod database;
 mod phone;
+pub mod program;
 mod world;
 
 use std::net::{SocketAddr, TcpListener};
@@ -30,6 +31,7 @@ pub fn data_keys() -> DataKeys {
 pub use client::{Answer, Client};
 pub use database::TestDatabase;
 pub use phone::{Fault, KINDS, Phone, count};
+pub use program::Program;
 pub use world::{Actor, World, phone_of};
 
 /// How often a test does what it does: as often as a variable says, for a whole run, else as often as a suite has time for.
@@ -53,7 +55,7 @@ pub struct TestApp {
     pub clock: Clock,
     pub database: Arc<TestDatabase>,
     server: ServerHandle,
-    poster: Option<sampark::journal::Poster>,
+    pub poster: Option<sampark::journal::Poster>,
     sender: Option<sampark::features::sessions::Sender>,
     /// Only where webhooks may reach the test.
     deliverer: Option<sampark::features::webhooks::Deliverer>,
@@ -102,6 +104,8 @@ impl TestApp {
         let mut config = Config::from_values(&Default::default(), None).unwrap();
         config.pool_size = settings.pool_size;
         config.workers = Some(1);
+        // A machine that builds and tests at once is slow to connect, which is not what most tests are about.
+        config.database_wait = std::time::Duration::from_secs(10);
         // The clock stands still, so that no bucket fills again; limits.rs has narrow ones.
         config.rates = Rates {
             account: 100_000,
