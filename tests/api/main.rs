@@ -22,6 +22,7 @@ mod edge;
 mod elections;
 mod embedded;
 mod exactness;
+mod exports;
 mod feed;
 mod feed_following;
 mod feed_guide;
