@@ -27,6 +27,7 @@ mod elections;
 mod embedded;
 mod exactness;
 mod faults;
+mod exports;
 mod feed;
 mod feed_following;
 mod feed_guide;

@@ -20,6 +20,7 @@ use crate::visits::visit;
 
 mod alterations;
 mod audits;
+mod command;
 mod guide;
 mod rows;
 
