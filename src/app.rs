@@ -15,6 +15,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_actix_web::AppExt;
 
 use self::edge::InFlight;
+use crate::access::refusals::Refusals;
 use crate::access::{Access, KeyRing, Watch};
 use crate::docs;
 use crate::features;
@@ -22,6 +23,7 @@ use crate::features::bulk_voids::Undoing;
 use crate::features::cadre::Recounter;
 use crate::features::feed::Followers;
 use crate::features::privacy::{self, Retention};
+use crate::features::refusals::Keeper;
 use crate::features::sessions::{self, Outbox, Sender};
 use crate::features::visits::Recorder;
 use crate::features::webhooks::{self, Deliverer};
@@ -51,6 +53,7 @@ pub struct State {
     pub limits: Limits,
     pub in_flight: InFlight,
     pub followers: Followers,
+    pub refusals: Refusals,
 }
 
 impl State {
@@ -84,6 +87,7 @@ impl State {
             limits,
             in_flight: InFlight::default(),
             followers,
+            refusals: Refusals::default(),
         })
     }
 }
@@ -182,6 +186,7 @@ pub fn build(
         state.in_flight.clone(),
     );
     let (admitting, observing) = (state.config.clone(), state.config.clone());
+    let refusals = state.refusals.clone();
     App::new()
         .wrap(Compress::default())
         .wrap(from_fn(move |request, next| {
@@ -198,7 +203,13 @@ pub fn build(
             cors(&state.config),
         ))
         .wrap(from_fn(move |request, next| {
-            edge::observe(metrics.clone(), observing.clone(), request, next)
+            edge::observe(
+                metrics.clone(),
+                observing.clone(),
+                refusals.clone(),
+                request,
+                next,
+            )
         }))
         .app_data(web::Data::new(state.limits.clone()))
         .app_data(web::Data::new(state.outbox))
@@ -209,6 +220,7 @@ pub fn build(
         .app_data(web::Data::new(state.metrics))
         .app_data(web::Data::new(state.recorder))
         .app_data(web::Data::new(state.followers))
+        .app_data(web::Data::new(state.refusals))
         .app_data(web::Data::new(state.seals))
         .into_utoipa_app()
         .configure(features::routes)
@@ -271,6 +283,7 @@ pub struct Running {
     pub deliverer: Deliverer,
     pub followers: Followers,
     pub retention: Retention,
+    pub refusals: Keeper,
     pub recounter: Recounter,
     pub undoing: Undoing,
 }
@@ -293,6 +306,7 @@ pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiE
     let deliverer = state.start_deliverer()?;
     let watch = Watch::start(&state.access);
     let retention = Retention::start(&state.db, &state.clock);
+    let refusals = Keeper::start(&state.db, &state.clock, &state.refusals);
     let recounter = Recounter::start(&state.db, &state.clock);
     let undoing = Undoing::start(&state.db, &state.clock);
     let shared = state.clone();
@@ -317,6 +331,7 @@ pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiE
         deliverer,
         followers: state.followers.clone(),
         retention,
+        refusals,
         recounter,
         undoing,
     })
@@ -338,6 +353,7 @@ impl Running {
         let done = server.await.map_err(std::io::Error::other)?;
         self.undoing.stop().await;
         self.retention.stop().await;
+        self.refusals.stop().await;
         self.recounter.stop().await;
         self.sender.stop().await;
         self.deliverer.stop().await;

@@ -443,6 +443,7 @@ fn caller_of(
         let limits = limits.ok_or_else(|| ApiError::internal("the application has no Limits"))?;
         let caller = access.recognise(&token?, accepted).await?;
         wall::note(caller.wall());
+        request.extensions_mut().insert(*caller.actor());
         let mut noted = Allowances::default();
         let taken = limits.take(&caller.buckets(), &mut noted);
         request.extensions_mut().insert(noted);

@@ -221,7 +221,7 @@ pub async fn permits<A: Action>(
 pub async fn permit<A: Action>(tx: &mut Tx, caller: &Caller, unit_id: UnitId) -> Result<Permit<A>, ApiError> {
     let place = place_on(tx, unit_id, caller.today())
         .await?
-        .ok_or_else(ApiError::not_found)?;
+        .ok_or_else(|| ApiError::not_found().for_unit(unit_id))?;
     if caller.may_at(A::ACTION, &place.lineage) {
         Ok(Permit {
             actor: *caller.actor(),
@@ -229,11 +229,11 @@ pub async fn permit<A: Action>(tx: &mut Tx, caller: &Caller, unit_id: UnitId) ->
             action: PhantomData,
         })
     } else if caller.lacks_factor_at(A::ACTION, &place.lineage) {
-        Err(factor_missing())
+        Err(factor_missing().for_unit(unit_id))
     } else if caller.may_at(UnitRead::ACTION, &place.lineage) {
-        Err(forbidden(A::ACTION))
+        Err(forbidden(A::ACTION).for_unit(unit_id))
     } else {
-        Err(ApiError::not_found())
+        Err(ApiError::not_found().for_unit(unit_id))
     }
 }
 
@@ -254,6 +254,7 @@ pub async fn permit_field<A: Action>(
                 "unknown_unit",
                 "there is no such unit, or it lies outside your grants",
             )
+            .for_unit(unit_id)
         } else {
             error
         }

@@ -13,6 +13,8 @@ use actix_web::middleware::Next;
 use actix_web::{HttpMessage, ResponseError};
 use uuid::Uuid;
 
+use crate::access::refusals::Refusals;
+use crate::journal::Actor;
 use crate::platform::body::Arrival;
 use crate::platform::config::Config;
 use crate::platform::error::{ApiError, Code, REQUEST_ID};
@@ -67,6 +69,7 @@ impl Drop for Place {
 pub async fn observe(
     metrics: Metrics,
     config: Arc<Config>,
+    refusals: Refusals,
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
@@ -87,7 +90,9 @@ pub async fn observe(
     match REQUEST_ID.scope(request_id.clone(), answering).await {
         Ok(mut response) => {
             let route = response.request().match_pattern();
-            answered(route.as_deref().unwrap_or("-"), response.status().as_u16());
+            let route = route.as_deref().unwrap_or("-");
+            answered(route, response.status().as_u16());
+            note_refusal(&refusals, &response, method.as_str(), route);
             let allowances = response.request().extensions().get::<Allowances>().cloned();
             guard(response.headers_mut(), echoed, secure, allowances);
             Ok(response)
@@ -134,6 +139,23 @@ fn guard(headers: &mut HeaderMap, request_id: HeaderValue, secure: bool, allowan
         if !headers.contains_key(&name) {
             headers.insert(name, HeaderValue::from_static(value));
         }
+    }
+}
+
+/// Counts the answer if it refuses something to a caller who was recognised.
+fn note_refusal(
+    refusals: &Refusals,
+    response: &ServiceResponse<impl MessageBody>,
+    method: &str,
+    route: &str,
+) {
+    let error = response.response().error();
+    let Some(error) = error.and_then(|error| error.as_error::<ApiError>()) else {
+        return;
+    };
+    let actor = response.request().extensions().get::<Actor>().copied();
+    if let Some(actor) = actor {
+        refusals.note(&actor, &format!("{method} {route}"), error);
     }
 }
 

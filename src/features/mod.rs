@@ -17,6 +17,7 @@ pub mod feed;
 pub mod health;
 pub mod households;
 pub mod privacy;
+pub mod refusals;
 pub mod reviews;
 pub mod seals;
 pub mod services;
@@ -55,6 +56,9 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     seals::routes(config);
     feed::routes(config);
     sync::routes(config);
+    seals::routes(config);
+    draws::routes(config);
+    refusals::routes(config);
     webhooks::routes(config);
     privacy::routes(config);
 }

@@ -10,6 +10,7 @@ use actix_web::{HttpResponse, ResponseError};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use serde::Serialize;
 
+use super::ids::UnitId;
 pub use super::problems::Code;
 use super::validate::{FieldError, FieldErrors};
 
@@ -32,6 +33,7 @@ struct Inner {
     retry_after: Option<u32>,
     allow: Option<String>,
     transient: Option<Transient>,
+    refused_at: Option<UnitId>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -86,6 +88,7 @@ impl ApiError {
             retry_after,
             allow: None,
             transient: None,
+            refused_at: None,
             source: None,
         }))
     }
@@ -159,6 +162,19 @@ impl ApiError {
     pub fn with_member(mut self, name: &str, value: serde_json::Value) -> Self {
         self.0.extra.insert(name.to_owned(), value);
         self
+    }
+
+    /// The same as a refusal about this unit, for who counts refusals; the client is not told.
+    #[must_use]
+    pub fn for_unit(mut self, unit_id: UnitId) -> Self {
+        self.0.refused_at = Some(unit_id);
+        self
+    }
+
+    /// About which unit it refuses, if about one.
+    #[must_use]
+    pub fn refused_at(&self) -> Option<UnitId> {
+        self.0.refused_at
     }
 
     /// The code.

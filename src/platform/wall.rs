@@ -43,7 +43,7 @@ pub struct Scope {
 /// A task of the program itself, with the areas of people's data that it reads and writes: `visits` (visits, their
 /// versions and reviews, households, doors), `doors` (doors alone), `contacts`, `roster` (workers), `sign_in` (sessions,
 /// codes, devices, notices), `answers` (those kept for Idempotency-Key), `webhooks` (with their secrets and what waits
-/// for them); `*` is all of them.
+/// for them), `refusals`; `*` is all of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Program {
     /// Its name, as `sampark.program` shows it.
@@ -106,6 +106,8 @@ pub const UNDOING: Program = program!("undoing" reads "visits" writes "visits,do
 pub const CADRE: Program = program!("cadre" reads "roster" writes "");
 /// Holds every version of every visit against the journal; tells what does not fit.
 pub const VERIFY: Program = program!("verify" reads "visits" writes "");
+/// Counts what was refused.
+pub const REFUSALS: Program = program!("refusals" reads "refusals" writes "refusals");
 /// Delivers to webhooks, as the feed would tell it: ids, units and counts.
 pub const DELIVERER: Program = program!("deliverer" reads "visits,webhooks" writes "webhooks");
 /// The command line: whoever may run it with the database's credentials may do everything.

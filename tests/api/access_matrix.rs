@@ -127,6 +127,10 @@ impl Scene {
         let draw = admin.post("/v1/draws", draw).await.expect(201);
         let draw = draw.header("location").unwrap().to_owned();
         admin.post(&format!("{draw}/seed"), json!({})).await.expect(200);
+        worker.client.get("/v1/workers").await.expect(403);
+        sampark::features::refusals::write_waiting(&app.state.db, &app.clock, &app.state.refusals)
+            .await
+            .unwrap();
         // What the feed tells is posted.
         sampark::journal::poster::post_all(&app.state.db).await.unwrap();
         Self {
@@ -188,6 +192,7 @@ impl Scene {
     fn holds_ours(&self, operation: &str, answer: &Answer) -> bool {
         let wanted = match operation {
             "list_seats" | "list_units" | "sync" => format!("\"id\":{},", self.world.unit("S1-B1")),
+            "list_refusals" => format!("\"worker_id\":{},", self.worker_id),
             "list_workers" => format!("\"id\":{},", self.worker_id),
             "list_campaigns" => format!("\"id\":{},", self.campaign),
             "list_contacts" | "find_contacts" | "list_contact_reads" => self.contact.to_string(),

@@ -8,6 +8,9 @@
     reason = "tests"
 )]
 
+mod refusals;
+mod scopes;
+mod sight;
 mod support;
 
 mod access_matrix;

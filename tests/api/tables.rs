@@ -22,6 +22,7 @@ fn written_table_of_settings_is_what_the_program_reads() {
 #[test]
 fn written_table_of_roles_is_what_the_program_grants() {
     use sampark::access::actions::ActionName;
+    use sampark::access::fields::{FromAfar, PrivateField};
     let roles = Role::EVERY;
     let mut text = String::from(
         "# Roles\n\nA role is a set of actions. A grant is a worker, a role, a unit and a span of days; it reaches the unit and all below it\nin either tree.\n\n| action |",
@@ -36,6 +37,24 @@ fn written_table_of_roles_is_what_the_program_grants() {
             text.push_str(if role.may(*action) { " yes |" } else { " |" });
         }
         text.push('\n');
+    }
+    text.push_str(
+        "\n## Fields\n\nWhat not everyone sees who sees the thing: whole for its author and by these roles over the place; for anyone else as the\n\
+         last column says.\n\n| field |",
+    );
+    for role in roles {
+        text.push_str(&format!(" {} |", role.as_str()));
+    }
+    text.push_str(&format!(" else |\n|---|{}---|\n", ":-:|".repeat(roles.len())));
+    for (field, name, afar) in PrivateField::all() {
+        text.push_str(&format!("| {name} |"));
+        for role in roles {
+            text.push_str(if field.is_shown_to(*role) { " yes |" } else { " |" });
+        }
+        text.push_str(match afar {
+            FromAfar::Nothing => " left out |\n",
+            FromAfar::Coarse => " to three decimals |\n",
+        });
     }
     compare("docs/roles.md", &text);
 }

@@ -16,8 +16,12 @@ const OPEN: &[(&str, &str)] = &[
         "access_changes",
         "numbers of workers whose sessions are to be read again",
     ),
+    ("cadre_changes", "numbers of units that are to be counted anew"),
+    ("cadre_tallies", "counts of units"),
+    ("cadre_units", "counts of units"),
     ("campaign_questions", "questions, no answers"),
     ("campaigns", "what is asked where, of nobody"),
+    ("committee_rules", "which posts a committee has, of nobody"),
     (
         "election_results",
         "candidates and votes, as the Election Commission publishes them",
@@ -35,6 +39,10 @@ const OPEN: &[(&str, &str)] = &[
     ("parties", "published"),
     ("party_names", "published"),
     ("placements", "units"),
+    (
+        "post_confirmations",
+        "when a grant was confirmed; open as grants are",
+    ),
     ("retention_progress", "how far the letting go has come"),
     ("row_versions", "hashes of rows, never what they say"),
     ("row_writes", "which entry tells of which hashes"),

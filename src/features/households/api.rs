@@ -4,9 +4,10 @@ use actix_web::{HttpRequest, get, put, web};
 use super::queries::{
     insert_household, list_households as load_households, lock_household, update_household,
 };
-use super::rules::{from_afar, is_same, works_at_doors};
+use super::rules::{from_afar, is_same};
 use super::wire::{HouseholdSent, HouseholdView};
 use crate::access::actions::{Action, HouseholdRead, HouseholdWrite};
+use crate::access::fields::PrivateField;
 use crate::access::policy::{permit, permit_field};
 use crate::access::{Caller, Permit};
 use crate::journal::{Digest, Entry, Record};
@@ -182,7 +183,7 @@ fn taken_elsewhere() -> ApiError {
 fn works_near(caller: &Caller, permit: &Permit<HouseholdRead>) -> bool {
     caller.grants().any(|grant| {
         grant.role.may(HouseholdRead::ACTION)
-            && works_at_doors(grant.role)
+            && PrivateField::HouseholdPlace.is_shown_to(grant.role)
             && permit.lineage().contains(&grant.unit_id)
     })
 }

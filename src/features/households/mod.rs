@@ -17,7 +17,7 @@ mod wire;
 
 pub use api::add_household;
 pub use queries::find_booths;
-pub use rules::{blur, works_at_doors};
+pub use rules::blur;
 pub use wire::HouseholdSent;
 
 /// The routes.

@@ -1,5 +1,4 @@
 use super::wire::{HouseholdSent, HouseholdView};
-use crate::access::Role;
 use crate::platform::location::{Location, coarse};
 
 /// Whether what is stored is what was sent.
@@ -8,14 +7,6 @@ pub fn is_same(stored: &HouseholdView, sent: &HouseholdSent) -> bool {
         && stored.label == sent.label
         && stored.electors == sent.electors
         && stored.location == sent.location
-}
-
-/// Whether a role brings its holder to the doors: only then does he see just where they are.
-pub const fn works_at_doors(role: Role) -> bool {
-    matches!(
-        role,
-        Role::BoothWorker | Role::MandalWorker | Role::MandalCoordinator
-    )
 }
 
 /// The household as seen from above the mandal.

@@ -10,7 +10,8 @@ use super::wire::{
 use crate::access::Caller;
 use crate::access::actions::{ReviewWrite, VisitRead};
 use crate::access::policy::{permit, scope};
-use crate::features::visits::{Review, VisitView, find_visit, reply};
+use crate::access::refusals::Refusals;
+use crate::features::visits::{Review, Sight, VisitView, find_visit, reply};
 use crate::journal::Record;
 use crate::platform::body::{Json, MAX_BATCH, Path, Query, parse};
 use crate::platform::data_keys::DataKeys;
@@ -57,11 +58,13 @@ pub async fn list_review_queue(
     };
     let limit = paging.limit()?;
     let after: Option<QueueCursor> = paging.after(QUEUE)?;
-    let rows = db
+    let (rows, sight) = db
         .read(async |tx| {
             let permit = permit::<VisitRead>(tx, &caller, *id).await?;
             let (today, own) = (caller.today(), caller.worker_id());
-            Ok(list_queue(tx, db.keys(), &permit, today, own, &filter, after, limit + 1).await?)
+            let rows = list_queue(tx, db.keys(), &permit, today, own, &filter, after, limit + 1).await?;
+            let sight = Sight::of(tx, &caller, rows.iter().map(|row| row.visit.booth_id)).await?;
+            Ok((rows, sight))
         })
         .await?;
     Reply::ok(&Page::new(
@@ -69,7 +72,7 @@ pub async fn list_review_queue(
         rows,
         limit,
         |row| (-row.doubt, row.visit.visited_on, row.visit.id),
-        |row| QueueItemView::new(row, caller.language()),
+        |row| QueueItemView::shown(row, &sight),
     ))
 }
 
@@ -109,7 +112,8 @@ pub async fn review_visit(
     let (actor, keys) = (*caller.actor(), db.keys().clone());
     db.write_once(&actor, body.idempotency, async move |tx| {
         let (judged, record) = judge_one(tx, &keys, &caller, &opinion).await?;
-        Ok((reply(judged.visit, &caller)?, record))
+        let answer = reply(tx, &caller, judged.visit).await?;
+        Ok((answer, record))
     })
     .await
 }
@@ -136,13 +140,11 @@ pub async fn undo_review(caller: Caller, id: Path<VisitId>, db: web::Data<Db>) -
         version: None,
     };
     let (actor, keys) = (*caller.actor(), db.keys().clone());
-    let reader = caller.clone();
-    let judged: Judged = db
-        .write(&actor, async move |tx| {
-            judge_one(tx, &keys, &caller, &opinion).await
-        })
-        .await?;
-    reply(judged.visit, &reader)
+    db.write(&actor, async move |tx| {
+        let (judged, record) = judge_one(tx, &keys, &caller, &opinion).await?;
+        Ok((reply(tx, &caller, judged.visit).await?, record))
+    })
+    .await
 }
 
 /// Every verdict on a visit
@@ -191,6 +193,7 @@ pub async fn review_visits(
     caller: Caller,
     body: Json<ReviewsSent, MAX_BATCH>,
     db: web::Data<Db>,
+    refusals: web::Data<Refusals>,
 ) -> Result<Reply, ApiError> {
     scope::<ReviewWrite>(&caller)?;
     let (actor, keys) = (*caller.actor(), db.keys().clone());
@@ -208,6 +211,9 @@ pub async fn review_visits(
             }
         }
         let (answers, record) = judge(tx, &keys, &caller, &opinions).await?;
+        for error in answers.iter().filter_map(|answer| answer.as_ref().err()) {
+            refusals.note(caller.actor(), "POST /v1/reviews", error);
+        }
         let mut answers = answers.into_iter();
         let results = slots.into_iter().enumerate().map(|(index, (visit_id, unread))| {
             let answer = match unread {

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::queries::{QueueRow, ReviewRow};
-use crate::features::visits::{Outcome, Review, VisitView};
+use crate::features::visits::{Outcome, Review, Sight, VisitView};
 use crate::platform::error::Problem;
 use crate::platform::ids::{CampaignId, VisitId, WorkerId};
 use crate::platform::personal::holds_personal_number;
@@ -213,11 +213,11 @@ pub struct QueueItemView {
 }
 
 impl QueueItemView {
-    /// For a reader of this language.
-    pub fn new(row: QueueRow, language: &str) -> Self {
+    /// As the reader sees it.
+    pub fn shown(row: QueueRow, sight: &Sight) -> Self {
         Self {
             doubt: row.doubt,
-            visit: VisitView::new(row.visit, language),
+            visit: sight.show(row.visit),
         }
     }
 }

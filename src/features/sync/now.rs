@@ -9,9 +9,9 @@ use super::queries::{self, NumberRow};
 use super::rules::{CAMPAIGN_DAYS, Hash, MAX_BOOTHS, MAX_UNITS, item_value, short};
 use super::wire::{SyncGrant, SyncUnit, campaign_rev};
 use crate::access::actions::{Action, HouseholdRead, SyncRead};
+use crate::access::fields::PrivateField;
 use crate::access::{Caller, Scope};
 use crate::features::campaigns::versions_at;
-use crate::features::households::works_at_doors;
 use crate::platform::db::Tx;
 use crate::platform::error::{ApiError, Code};
 use crate::platform::ids::UnitId;
@@ -90,7 +90,9 @@ impl Now {
         }
         let near: Vec<UnitId> = caller
             .grants()
-            .filter(|grant| grant.role.may(HouseholdRead::ACTION) && works_at_doors(grant.role))
+            .filter(|grant| {
+                grant.role.may(HouseholdRead::ACTION) && PrivateField::HouseholdPlace.is_shown_to(grant.role)
+            })
             .map(|grant| grant.unit_id)
             .collect();
         let mut above = BTreeSet::new();

@@ -10,6 +10,7 @@
 //! holds today; everyone sees his own; `visit.read` sees all under the unit; the author corrects his own where he still
 //! could record it, `visit.correct` anyone's; `visit.answer_own` answers the flags of one's own; `visit.void` voids;
 //! `visit.export` exports, which is journalled before the first visit is given, and `journal.read` sees who exported what.
+//! Notes and answers to flags are for the author and the mandal, and coordinates are coarse above it (`sight`).
 //!
 //! The recorder (`recorder`) is the hot path: it writes the visits of all requests that wait at the same moment in one
 //! transaction.
@@ -24,6 +25,7 @@ mod queries;
 mod recorder;
 mod retention;
 mod rules;
+mod sight;
 mod voids;
 mod wire;
 
@@ -44,6 +46,7 @@ pub(crate) use queries::{flag_answers, visit_columns, visit_late};
 pub use recorder::Recorder;
 pub use retention::fade_next;
 pub use rules::Fading;
+pub use sight::{Sight, show_all};
 pub use voids::{restore_visits, void_visits};
 pub use wire::{FlagView, Outcome, Review, VisitSent, VisitView, flag_views};
 

@@ -443,20 +443,30 @@ pub async fn visible_visits(
     visible: &Visible,
     mut rows: Vec<VisitRow>,
 ) -> QueryResult<Vec<VisitRow>> {
-    let booths: Vec<IdRow> = statement(
+    let booths: Vec<UnitId> = rows.iter().map(|row| row.booth_id).collect();
+    let booths = booths_under(tx, &booths, &visible.roots, visible.today).await?;
+    rows.retain(|row| Some(row.worker_id) == visible.own || booths.contains(&row.booth_id));
+    Ok(rows)
+}
+
+/// Those of these booths that lie under one of the units on a day.
+pub async fn booths_under(
+    tx: &mut Tx,
+    booths: &[UnitId],
+    roots: &[UnitId],
+    today: NaiveDate,
+) -> QueryResult<Vec<UnitId>> {
+    let rows: Vec<IdRow> = statement(
         "SELECT DISTINCT l.unit_id AS id FROM lineages l WHERE l.unit_id = ANY ($1) AND l.unit_ids && $2::int[]
            AND l.valid_from <= $3 AND (l.valid_to IS NULL OR l.valid_to > $4)",
     )
-    .bind::<Array<Integer>, _>(rows.iter().map(|row| row.booth_id).collect::<Vec<_>>())
-    .bind::<Array<Integer>, _>(&visible.roots)
-    .bind::<Date, _>(visible.today)
-    .bind::<Date, _>(visible.today)
+    .bind::<Array<Integer>, _>(booths)
+    .bind::<Array<Integer>, _>(roots)
+    .bind::<Date, _>(today)
+    .bind::<Date, _>(today)
     .load(tx)
     .await?;
-    rows.retain(|row| {
-        Some(row.worker_id) == visible.own || booths.iter().any(|booth| booth.id == row.booth_id)
-    });
-    Ok(rows)
+    Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
 /// Locks a visit that was found before, and reads it again.

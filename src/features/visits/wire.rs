@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 pub use flags::{AnswerSent, FlagView, flag_views};
 
 use super::queries::VisitRow;
+use super::sight::Sight;
 use crate::platform::error::Problem;
 use crate::platform::ids::{CampaignId, DeviceId, HouseholdId, UnitId, VisitId, WorkerId};
 use crate::platform::personal::holds_personal_number;
@@ -257,6 +258,15 @@ pub struct Flag {
     pub bound: Option<f64>,
 }
 
+/// What is kept from a reader above the mandal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Withheld {
+    Note,
+    FlagAnswers,
+    Location,
+}
+
 /// A visit as stored.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct VisitView {
@@ -291,6 +301,10 @@ pub struct VisitView {
     pub question_version: i32,
     pub note: Option<String>,
     pub location: Option<Position>,
+    /// What of it is kept from you: `note` (there is one), `flag_answers` (what the author said to its flags),
+    /// `location` (it is given to three decimals, about 100 m).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withheld: Vec<Withheld>,
     pub duration_s: Option<i32>,
     pub flags: Vec<FlagView>,
     pub review: Review,
@@ -308,7 +322,7 @@ pub struct VisitView {
 impl From<&VisitRow> for VisitSent {
     /// The visit as it would have been sent to be stored like this.
     fn from(row: &VisitRow) -> Self {
-        let view = VisitView::new(row.clone(), "");
+        let view = VisitView::whole(row.clone(), "");
         let answers = match view.answers {
             Value::Object(answers) => answers,
             _ => serde_json::Map::new(),
@@ -347,8 +361,8 @@ impl VisitView {
         }
     }
 
-    /// For a reader of this language.
-    pub fn new(row: VisitRow, language: &str) -> Self {
+    /// With all that is stored, its flags explained in this language. For an answer, ask [`Sight`] for what its reader sees.
+    pub(super) fn whole(row: VisitRow, language: &str) -> Self {
         let answers = row.flag_answers.map(|answers| answers.0).unwrap_or_default();
         let location = row.lat.zip(row.lon).map(|(lat, lon)| Position {
             lat,
@@ -375,6 +389,7 @@ impl VisitView {
             question_version: row.question_version,
             note: row.note,
             location,
+            withheld: Vec::new(),
             duration_s: row.duration_s,
             flags: flag_views(&row.flags, &answers, language),
             review: Review::find(&row.review).unwrap_or(Review::Unreviewed),
@@ -400,13 +415,13 @@ pub struct VersionView {
 }
 
 impl VersionView {
-    /// For a reader of this language.
-    pub fn new(row: VisitRow, language: &str) -> Self {
+    /// As the reader sees it.
+    pub fn shown(row: VisitRow, sight: &Sight) -> Self {
         Self {
             version: row.version,
             changed_by: row.changed_by,
             changed_at: row.changed_at,
-            visit: VisitView::new(row, language),
+            visit: sight.show(row),
         }
     }
 }

@@ -541,6 +541,7 @@ impl Scene {
                     (Kind::At, with(ask("POST", format!("{path}/reopen")), body))
                 }
             }
+            "list_refusals" => (Kind::List, ask("GET", "/v1/refusals?limit=500".into())),
             "list_webhooks" => (Kind::List, ask("GET", "/v1/webhooks?limit=500".into())),
             "create_webhook"
             | "get_webhook"

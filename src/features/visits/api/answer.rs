@@ -65,7 +65,7 @@ pub async fn answer_flag(
             return Err(ApiError::not_found());
         }
         let (visit, record) = answer(tx, &keys, &actor, visit, &code, &text).await?;
-        Ok((reply(visit, &caller)?, record))
+        Ok((reply(tx, &caller, visit).await?, record))
     })
     .await
 }

@@ -16,6 +16,7 @@ use crate::features::visits::queries::{
     DoorstepRow, VisitRow, booth_location, doorsteps, lock_visit, replace_visit,
 };
 use crate::features::visits::rules::{self, flags};
+use crate::features::visits::sight::Sight;
 use crate::features::visits::voids::{next_version, void_visits};
 use crate::features::visits::wire::{Flag, Outcome, Review, VisitPatch, VisitSent, VisitView, VoidSent};
 use crate::journal::{Entry, Record};
@@ -57,18 +58,18 @@ pub async fn correct_visit(
 ) -> Result<Reply, ApiError> {
     let (id, patch) = (*id, body.value);
     let (actor, keys) = (*caller.actor(), db.keys().clone());
-    let reader = caller.clone();
-    let row = db
-        .write(&actor, async move |tx| {
-            let old = find_locked(tx, &keys, &caller, id).await?;
-            if let Some(permit) = own_permit(tx, &caller, &old).await? {
-                return correct(tx, &keys, &caller, &permit, old, patch.clone(), &if_match).await;
+    db.write(&actor, async move |tx| {
+        let old = find_locked(tx, &keys, &caller, id).await?;
+        let (row, record) = match own_permit(tx, &caller, &old).await? {
+            Some(permit) => correct(tx, &keys, &caller, &permit, old, patch.clone(), &if_match).await?,
+            None => {
+                let permit = seen(permit::<VisitCorrect>(tx, &caller, old.booth_id).await)?;
+                correct(tx, &keys, &caller, &permit, old, patch.clone(), &if_match).await?
             }
-            let permit = seen(permit::<VisitCorrect>(tx, &caller, old.booth_id).await)?;
-            correct(tx, &keys, &caller, &permit, old, patch.clone(), &if_match).await
-        })
-        .await?;
-    reply(row, &reader)
+        };
+        Ok((reply(tx, &caller, row).await?, record))
+    })
+    .await
 }
 
 /// Void a visit
@@ -102,22 +103,22 @@ pub async fn void_visit(
         let old = find_locked(tx, &keys, &caller, id).await?;
         let permit = seen(permit::<VisitVoid>(tx, &caller, old.booth_id).await)?;
         if old.voided_at.is_some() {
-            return Ok((reply(old, &caller)?, Record::nothing()));
+            return Ok((reply(tx, &caller, old).await?, Record::nothing()));
         }
         check_open(tx, &caller, &old).await?;
         let (new, record) = void_visits(tx, &permit, vec![old], &reason).await?;
-        let new = new.into_iter().next();
-        Ok((reply(new.ok_or_else(ApiError::not_found)?, &caller)?, record))
+        let new = new.into_iter().next().ok_or_else(ApiError::not_found)?;
+        Ok((reply(tx, &caller, new).await?, record))
     })
     .await
 }
 
-/// A visit as an answer to this caller.
+/// A visit as an answer to the caller.
 ///
 /// # Errors
-/// 500 if it cannot be written as JSON.
-pub fn reply(row: VisitRow, caller: &Caller) -> Result<Reply, ApiError> {
-    let view = VisitView::new(row, caller.language());
+/// What the database says.
+pub async fn reply(tx: &mut Tx, caller: &Caller, row: VisitRow) -> Result<Reply, ApiError> {
+    let view = Sight::of(tx, caller, [row.booth_id]).await?.show(row);
     Ok(Reply::ok(&view)?.with_tag(&view.tag()))
 }
 

@@ -14,6 +14,7 @@ use crate::access::policy::scope;
 use crate::features::visits::csv::{csv_header, csv_line};
 use crate::features::visits::queries::exports::{ExportRow, begin_export, end_export};
 use crate::features::visits::queries::{Visible, VisitCursor, list_visits};
+use crate::features::visits::sight::show_all;
 use crate::features::visits::wire::{VisitFilter, VisitView};
 use crate::journal::{Actor, Digest, Entry};
 use crate::platform::body::Query;
@@ -34,10 +35,9 @@ enum Format {
 struct Export {
     db: Db,
     clock: Clock,
+    caller: Caller,
     visible: Visible,
     filter: VisitFilter,
-    /// In which flags are explained.
-    language: String,
     format: Format,
     started: DateTime<Utc>,
     after: Option<VisitCursor>,
@@ -45,7 +45,6 @@ struct Export {
     given: usize,
     ended: bool,
     begun: ExportRow,
-    actor: Actor,
 }
 
 /// Export visits
@@ -96,12 +95,11 @@ pub async fn export_visits(
         filter,
         format,
         started: caller.actor().at,
-        language: caller.language().to_owned(),
+        caller,
         after: None,
         given: 0,
         ended: false,
         begun,
-        actor: *caller.actor(),
     };
     // The first page is read before the answer begins, so that what fails early is a proper problem.
     let first = export.page().await?;
@@ -184,7 +182,7 @@ impl Export {
     async fn end(&self) -> Result<(), ApiError> {
         let (id, given) = (self.begun.id, self.given);
         let at = self.clock.now();
-        let actor = Actor { at, ..self.actor };
+        let actor = Actor { at, ..*self.caller.actor() };
         self.db
             .write(&actor, async move |tx| {
                 let export = end_export(tx, id, i64::try_from(given).unwrap_or(i64::MAX), at).await?;
@@ -197,28 +195,29 @@ impl Export {
     async fn page(&mut self) -> Result<Vec<u8>, ApiError> {
         let (visible, filter) = (&self.visible, &self.filter);
         let (keys, started, after) = (self.db.keys(), self.started, self.after);
-        let rows = self
+        let views = self
             .db
             .read_long(async |tx| {
-                Ok(list_visits(tx, keys, visible, filter, Some(started), after, PAGE).await?)
+                let rows = list_visits(tx, keys, visible, filter, Some(started), after, PAGE).await?;
+                Ok(show_all(tx, &self.caller, rows).await?)
             })
             .await?;
-        self.given = self.given.saturating_add(rows.len());
-        self.ended = i64::try_from(rows.len()).is_ok_and(|n| n < PAGE);
-        self.after = rows.last().map(|row| (row.visited_on, row.id)).or(self.after);
+        self.given = self.given.saturating_add(views.len());
+        self.ended = i64::try_from(views.len()).is_ok_and(|n| n < PAGE);
+        self.after = views.last().map(|view| (view.visited_on, view.id)).or(self.after);
         let mut out = Vec::new();
-        for row in rows {
-            write_row(&mut out, self.format, VisitView::new(row, &self.language))?;
+        for view in &views {
+            write_row(&mut out, self.format, view)?;
         }
         Ok(out)
     }
 }
 
-fn write_row(out: &mut Vec<u8>, format: Format, view: VisitView) -> Result<(), ApiError> {
+fn write_row(out: &mut Vec<u8>, format: Format, view: &VisitView) -> Result<(), ApiError> {
     match format {
-        Format::Csv => out.extend_from_slice(csv_line(&view).as_bytes()),
+        Format::Csv => out.extend_from_slice(csv_line(view).as_bytes()),
         Format::Ndjson => {
-            serde_json::to_writer(&mut *out, &view)
+            serde_json::to_writer(&mut *out, view)
                 .map_err(|error| ApiError::new(Code::Internal, error.to_string()))?;
             out.push(b'\n');
         }

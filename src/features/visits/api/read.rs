@@ -2,12 +2,14 @@
 
 use actix_web::{get, web};
 
+use super::change::reply;
 use super::{check_units, may_read_none, readable};
 use crate::access::Caller;
 use crate::features::visits::queries::{
     VisitCursor, VisitKey, VisitRow, find_visible, find_visits, list_versions as load_versions,
     list_visits as load_visits, visible_visits,
 };
+use crate::features::visits::sight::{Sight, show_all};
 use crate::features::visits::wire::{VersionView, VersionsView, VisitFilter, VisitView};
 use crate::platform::body::{Path, Query};
 use crate::platform::data_keys::DataKeys;
@@ -53,10 +55,12 @@ pub async fn list_visits(
     let limit = paging.limit()?;
     let after: Option<VisitCursor> = paging.after(LIST)?;
     let visible = readable(&caller).ok_or_else(|| may_read_none(&caller))?;
-    let rows = db
+    let (rows, sight) = db
         .read(async |tx| {
             check_units(tx, &caller, [filter.under, filter.booth_id]).await?;
-            Ok(load_visits(tx, db.keys(), &visible, &filter, None, after, limit + 1).await?)
+            let rows = load_visits(tx, db.keys(), &visible, &filter, None, after, limit + 1).await?;
+            let sight = Sight::of(tx, &caller, rows.iter().map(|row| row.booth_id)).await?;
+            Ok((rows, sight))
         })
         .await?;
     Reply::ok(&Page::new(
@@ -64,7 +68,7 @@ pub async fn list_visits(
         rows,
         limit,
         |row| (row.visited_on, row.id),
-        |row| VisitView::new(row, caller.language()),
+        |row| sight.show(row),
     ))
 }
 
@@ -80,11 +84,11 @@ pub async fn list_visits(
 )]
 #[get("/v1/visits/{id}")]
 pub async fn get_visit(caller: Caller, id: Path<VisitId>, db: web::Data<Db>) -> Result<Reply, ApiError> {
-    let row = db
-        .read(async |tx| find(tx, db.keys(), &caller, *id).await)
-        .await?;
-    let view = VisitView::new(row, caller.language());
-    Ok(Reply::ok(&view)?.with_tag(&view.tag()))
+    db.read(async |tx| {
+        let row = find(tx, db.keys(), &caller, *id).await?;
+        reply(tx, &caller, row).await
+    })
+    .await
 }
 
 /// Every version of a visit
@@ -98,15 +102,16 @@ pub async fn get_visit(caller: Caller, id: Path<VisitId>, db: web::Data<Db>) -> 
 )]
 #[get("/v1/visits/{id}/versions")]
 pub async fn list_versions(caller: Caller, id: Path<VisitId>, db: web::Data<Db>) -> Result<Reply, ApiError> {
-    let rows = db
+    let (rows, sight) = db
         .read(async |tx| {
             let visit = find(tx, db.keys(), &caller, *id).await?;
-            Ok(load_versions(tx, db.keys(), &visit).await?)
+            let sight = Sight::of(tx, &caller, [visit.booth_id]).await?;
+            Ok((load_versions(tx, db.keys(), &visit).await?, sight))
         })
         .await?;
     let items = rows
         .into_iter()
-        .map(|row| VersionView::new(row, caller.language()))
+        .map(|row| VersionView::shown(row, &sight))
         .collect();
     Reply::ok(&VersionsView { items })
 }
@@ -137,8 +142,7 @@ pub async fn read_visits(
     };
     let rows = find_visits(tx, data_keys, keys).await?;
     let rows = visible_visits(tx, &visible, rows).await?;
-    let views = rows
-        .into_iter()
-        .map(|row| ((row.state_id, row.id), VisitView::new(row, caller.language())));
-    Ok(views.collect())
+    let keys: Vec<VisitKey> = rows.iter().map(|row| (row.state_id, row.id)).collect();
+    let views = show_all(tx, caller, rows).await?;
+    Ok(keys.into_iter().zip(views).collect())
 }

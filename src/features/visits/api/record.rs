@@ -10,8 +10,10 @@ use super::readable;
 use crate::access::Caller;
 use crate::access::actions::VisitRecord;
 use crate::access::policy::permit;
+use crate::access::refusals::Refusals;
 use crate::features::visits::queries::{VisitRow, visible_visits};
 use crate::features::visits::recorder::{Recorded, Recorder};
+use crate::features::visits::sight::{Sight, show_all};
 use crate::features::visits::wire::{
     BatchSent, BatchView, ItemStatus, ItemView, VisitSent, VisitView, flag_views,
 };
@@ -59,11 +61,11 @@ pub async fn record_visit(
         .inc();
     match answer? {
         Recorded::Created(row) => {
-            let view = VisitView::new(row, caller.language());
+            let view = Sight::of_author(&caller).show(row);
             Ok(Reply::created(&view, format!("/v1/visits/{}", view.id))?.with_tag(&view.tag()))
         }
         Recorded::Duplicate(row) => {
-            let view = VisitView::new(row, caller.language());
+            let view = Sight::of_author(&caller).show(row);
             Ok(Reply::with_status(StatusCode::OK, &view)?.with_tag(&view.tag()))
         }
         Recorded::Conflict(row) => {
@@ -93,6 +95,7 @@ pub async fn record_batch(
     recorder: web::Data<Recorder>,
     db: web::Data<Db>,
     metrics: web::Data<Metrics>,
+    refusals: web::Data<Refusals>,
 ) -> Result<Reply, ApiError> {
     let mut visits = Vec::with_capacity(body.value.visits.len());
     let mut slots = Vec::with_capacity(body.value.visits.len());
@@ -114,6 +117,9 @@ pub async fn record_batch(
             .await?
     };
     explain(&db, &caller, &booths, &mut answers).await?;
+    for error in answers.iter().filter_map(|answer| answer.as_ref().err()) {
+        refusals.note(caller.actor(), "POST /v1/visits/batch", error);
+    }
     let foreign = answers.iter().filter_map(|answer| match answer {
         Ok(Recorded::Conflict(row)) => Some(row.clone()),
         _ => None,
@@ -213,11 +219,15 @@ async fn explain(
         })
         .await?;
     for (answer, booth) in answers.iter_mut().zip(booths) {
-        if outside(answer)
-            && let Some(code) = refused.get(booth)
+        if let Err(error) = answer
+            && error.code() == Code::OutsideScope
         {
             let detail = "you may see this booth, but not record visits there in this session";
-            *answer = Err(ApiError::new(*code, detail));
+            let told = match refused.get(booth) {
+                Some(code) => ApiError::new(*code, detail),
+                None => std::mem::replace(error, ApiError::not_found()),
+            };
+            *error = told.for_unit(*booth);
         }
     }
     Ok(())
@@ -229,11 +239,11 @@ async fn shown(db: &Db, caller: &Caller, rows: Vec<VisitRow>) -> Result<Vec<Visi
     let (Some(visible), false) = (visible, rows.is_empty()) else {
         return Ok(Vec::new());
     };
-    let rows = db
-        .read(async |tx| Ok(visible_visits(tx, &visible, rows).await?))
-        .await?;
-    let views = rows.into_iter().map(|row| VisitView::new(row, caller.language()));
-    Ok(views.collect())
+    db.read(async |tx| {
+        let rows = visible_visits(tx, &visible, rows).await?;
+        Ok(show_all(tx, caller, rows).await?)
+    })
+    .await
 }
 
 fn conflict(stored: Option<VisitView>) -> ApiError {
