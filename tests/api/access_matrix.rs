@@ -300,7 +300,8 @@ async fn written_matrix_is_what_the_program_does() {
         .unwrap();
     let mut table = String::from(
         "# Who may do what\n\nStatus of the answer for each role at a unit of its own, and, after the stroke, at a neighbour's and in\n\
-         another state (once where both fare alike): 2xx done, `empty` a list without what lies outside, 403 may see but not do, 404 and 422 as if it did not exist. Visits here are somebody else's.\n\n| operation | needs |",
+         another state (once where both fare alike): 2xx done, `empty` a list without what lies outside, 403 may see but not do, 404 and 422 as if it did not exist. Visits here are somebody else's.\n\
+         Ids in bodies and filters: `a_foreign_id_in_any_body_or_filter_of_the_contract_is_answered_like_an_absent_one`.\n\n| operation | needs |",
     );
     for (role, ..) in PLACES {
         table.push_str(&format!(" {} |", role.as_str()));

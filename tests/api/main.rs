@@ -32,6 +32,7 @@ mod flag_answers;
 mod flag_order;
 mod flag_plans;
 mod flags;
+mod foreign_ids;
 mod gateway;
 mod handover;
 mod health;

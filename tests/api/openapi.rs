@@ -140,7 +140,7 @@ fn every_reference_leads_somewhere() {
     walk(&document, &document);
 }
 
-fn resolve<'a>(document: &'a Value, target: &str) -> &'a Value {
+pub fn resolve<'a>(document: &'a Value, target: &str) -> &'a Value {
     document
         .pointer(target.trim_start_matches('#'))
         .unwrap_or_else(|| panic!("{target} leads nowhere"))

@@ -9,16 +9,8 @@ use sampark::access::Role;
 use sampark::journal::poster::post_all;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Client, Settings, TestApp, World};
+use crate::support::{Answer, Client, Settings, TestApp, World, times};
 use crate::visits::visit;
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "how long a test runs is no setting of the program"
-)]
-fn times(variable: &str, otherwise: usize) -> usize {
-    std::env::var(variable).map_or(otherwise, |value| value.parse().unwrap())
-}
 
 /// (role, where, booths whose visits it reads)
 const USERS: [(Role, &str, &[&str]); 8] = [

@@ -122,6 +122,14 @@ impl Client {
         other
     }
 
+    /// The same, headers and all, by whoever the other client is.
+    pub fn signed_in_as(&self, other: &Self) -> Self {
+        Self {
+            token: other.token.clone(),
+            ..self.clone()
+        }
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         self.send("GET", path, None).await
     }

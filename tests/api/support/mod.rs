@@ -32,6 +32,15 @@ pub use database::TestDatabase;
 pub use phone::{Fault, KINDS, Phone, count};
 pub use world::{Actor, World, phone_of};
 
+/// How often a test does what it does: as often as a variable says, for a whole run, else as often as a suite has time for.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long a test runs is no setting of the program"
+)]
+pub fn times(variable: &str, otherwise: usize) -> usize {
+    std::env::var(variable).map_or(otherwise, |value| value.parse().unwrap())
+}
+
 /// The instant at which every test begins, unless it moves its clock: 2026-11-23, 12:00 in India.
 pub fn noon() -> DateTime<Utc> {
     "2026-11-23T06:30:00Z".parse().unwrap()
