@@ -360,6 +360,8 @@ async fn a_phone_that_lost_something_gets_that_kind_anew() {
     let s = scene().await;
     let door = s.household("S1-B1").await;
     s.household("S1-B2").await;
+    let task = crate::tasks::task(s.world.unit("S1"), "booth");
+    s.admin.client.post("/v1/tasks", task).await.expect(201);
     let worker = s.actor(Role::MandalWorker, "S1-M1").await;
     let made = visit(&s.world, s.campaign, "S1-B1");
     worker.client.post("/v1/visits", made).await.expect(201);

@@ -131,6 +131,9 @@ pub enum Trace {
     Stops,
 }
 
+/// What a numerator and a denominator are estimated to be of the whole.
+pub type Estimate = fn(&Figures) -> (f64, f64);
+
 /// One indicator.
 #[derive(Clone, Copy, Debug)]
 pub struct Indicator {
@@ -149,7 +152,7 @@ pub struct Indicator {
     pub denominator: Option<fn(&Figures) -> i64>,
     /// Where samples stand for more than themselves: what the numerator and the denominator are estimated to be of the whole;
     /// the value is the quotient of these.
-    pub estimated: Option<fn(&Figures) -> (f64, f64)>,
+    pub estimated: Option<Estimate>,
     pub traces: (Trace, Option<Trace>),
 }
 

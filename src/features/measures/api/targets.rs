@@ -54,7 +54,7 @@ pub async fn list_targets(
         ("id" = i32, Path, example = 2),
         ("Idempotency-Key" = Option<String>, Header, description = "A resend under the same key gets the first answer."),
     ),
-    request_body(content = NewTarget, example = json!({"indicator": "doors_reached_share", "level": "mandal", "value": 60,
+    request_body(content = NewTarget, example = json!({"indicator": "doors_reached_share", "level": "mandal", "value": 60.0,
         "valid_from": "2026-11-23", "reason": "As the executive decided"})),
     responses(
         (status = 201, description = "Set.", body = TargetView),
