@@ -153,6 +153,14 @@ pub struct Programs<'a> {
     pub path: Option<&'a std::ffi::OsStr>,
 }
 
+/// What a backup must be known by.
+const ABOUT: &str = "SELECT (SELECT system_identifier::text FROM pg_control_system()),
+            current_setting('server_version_num')::int, (SELECT max(version) FROM __diesel_schema_migrations),
+            (SELECT rolname::text FROM pg_roles WHERE oid = 10), current_database()::text";
+
+/// The database's own time.
+const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint + 1";
+
 /// Takes a backup of a running database and checks it. Returns where it is.
 ///
 /// # Errors
@@ -166,10 +174,7 @@ pub async fn take(
 ) -> Result<(PathBuf, Note)> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
     tokio::spawn(connection);
-    let about = "SELECT (SELECT system_identifier::text FROM pg_control_system()),
-            current_setting('server_version_num')::int, (SELECT max(version) FROM __diesel_schema_migrations),
-            (SELECT rolname::text FROM pg_roles WHERE oid = 10), current_database()::text";
-    let about = client.query_one(about, &[]).await?;
+    let about = client.query_one(ABOUT, &[]).await?;
     let number: i32 = about.try_get(1)?;
     let server_version = u32::try_from(number / 10_000).unwrap_or_default();
     let bin = find_programs(programs.bin, programs.path, Some(server_version)).await?;
@@ -200,8 +205,7 @@ pub async fn take(
 
 /// The database's own time: what is reached by its log is told by that clock.
 async fn instant_of(client: &tokio_postgres::Client) -> Result<DateTime<Utc>> {
-    let now = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint + 1";
-    let millis: i64 = client.query_one(now, &[]).await?.try_get(0)?;
+    let millis: i64 = client.query_one(NOW, &[]).await?.try_get(0)?;
     Ok(DateTime::from_timestamp_millis(millis).unwrap_or_default())
 }
 

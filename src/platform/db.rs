@@ -436,7 +436,7 @@ struct Fresh(Option<Object<AsyncPgConnection>>);
 
 impl Fresh {
     fn get(&mut self) -> Result<&mut AsyncPgConnection, ApiError> {
-        let conn = self.0.as_mut().map(|conn| &mut **conn);
+        let conn = self.0.as_deref_mut();
         conn.ok_or_else(|| ApiError::internal("a connection was used after it was given back"))
     }
 

@@ -13,6 +13,8 @@ use tokio_postgres::NoTls;
 use super::place::Place;
 use super::{DATABASE, PostgresError, USER, command, find_binaries, io, password, stop};
 
+const KNOWN_ROLE: &str = "SELECT 1 FROM pg_roles WHERE rolname = $1";
+
 /// What to restore, and to when.
 #[derive(Clone, Debug)]
 pub struct Source {
@@ -214,9 +216,8 @@ async fn adopt(
     let connection = tokio::spawn(connection);
     let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
     let mut statements = Vec::new();
-    let known = "SELECT 1 FROM pg_roles WHERE rolname = $1";
     let known = client
-        .query(known, &[&USER])
+        .query(KNOWN_ROLE, &[&USER])
         .await
         .map_err(|error| failed(error.to_string()))?;
     if known.is_empty() {

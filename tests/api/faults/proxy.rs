@@ -106,60 +106,71 @@ async fn carry(client: TcpStream, to: SocketAddr, fates: watch::Receiver<Fate>, 
     let (from_server, to_server) = server.into_split();
     let up = pump(from_client, to_server, fates.clone(), None);
     let down = pump(from_server, to_client, fates, Some(lost));
-    tokio::join!(up, down);
+    // One direction that is reset ends both at once.
+    tokio::select! {
+        true = up => {}
+        true = down => {}
+        else => {}
+    }
 }
 
 fn reset(stream: &TcpStream) {
     let _ = stream.set_zero_linger();
 }
 
+/// Carries one direction; whether it was reset.
 async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut fates: watch::Receiver<Fate>,
     replies: Option<Arc<AtomicUsize>>,
-) {
+) -> bool {
     let mut buffer = vec![0; 64 * 1024];
     let mut passed = 0;
     loop {
         let fate = *fates.borrow_and_update();
         if fate == Fate::Cut {
-            break reset(from.as_ref());
+            break;
         }
         if fate == Fate::Stall {
             if fates.changed().await.is_err() {
-                break;
+                return false;
             }
             continue;
         }
         let read = tokio::select! {
-            changed = fates.changed() => if changed.is_ok() { continue } else { break },
+            changed = fates.changed() => if changed.is_ok() { continue } else { return false },
             read = from.read(&mut buffer) => read,
         };
         let Ok(count @ 1..) = read else {
             let _ = to.shutdown().await;
-            break;
+            return false;
         };
         let fate = *fates.borrow();
         match (fate, &replies) {
             // What was under way when the network died is dead.
-            (Fate::Cut, _) => break reset(to.as_ref()),
+            (Fate::Cut, _) => break,
             (Fate::Delay(time), _) => tokio::time::sleep(time).await,
             (Fate::LoseReplies(bytes), Some(lost)) if passed + count > bytes => {
                 let _ = to.write_all(&buffer[..bytes.saturating_sub(passed)]).await;
                 lost.fetch_add(1, Ordering::SeqCst);
-                break reset(to.as_ref());
+                break;
             }
             _ => {}
         }
         while *fates.borrow_and_update() == Fate::Stall {
             if fates.changed().await.is_err() {
-                return;
+                return false;
             }
         }
         passed += count;
         if to.write_all(&buffer[..count]).await.is_err() {
-            break reset(from.as_ref());
+            break;
         }
     }
+    reset(from.as_ref());
+    reset(to.as_ref());
+    // Dropped, it would say goodbye first.
+    to.forget();
+    true
 }
