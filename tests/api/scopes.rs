@@ -238,7 +238,9 @@ async fn a_foreign_id_in_a_body_an_item_a_filter_or_a_cursor_is_answered_like_an
         assert_eq!(said(&one), said(&other), "{path}");
     }
     // Bodies.
-    let bodies: [(&str, Box<dyn Fn(i32) -> Value>); 3] = [
+    /// A path, and a body that names this unit.
+    type Named = (&'static str, Box<dyn Fn(i32) -> Value>);
+    let bodies: [Named; 3] = [
         (
             "/v1/workers",
             Box::new(|unit| json!({"unit_id": unit, "name": "Asha Devi", "phone": "+919811111111"})),
