@@ -165,7 +165,7 @@ fn visit(campaign: i32, booth: i32, household: Uuid) -> Value {
     json!({
         "id": id, "campaign_id": campaign, "booth_id": booth, "visited_at": "2026-11-23T11:00:00+05:30",
         "outcome": "met", "people_met": 1 + id.as_bytes()[0] % 5,
-        "household_id": (id.as_bytes()[1] % 3 == 0).then_some(household),
+        "household_id": id.as_bytes()[1].is_multiple_of(3).then_some(household),
     })
 }
 
