@@ -12,6 +12,9 @@ const ASKED: usize = 300;
 /// Rows of the roster that is imported.
 const ROSTER: usize = 10_000;
 
+/// The path of the n-th request.
+type PathOf = Box<dyn Fn(usize) -> String>;
+
 /// What was measured at a step, and its figure.
 type Column = Vec<(String, String)>;
 
@@ -135,9 +138,15 @@ async fn totals(stand: &Stand, column: &mut Column) -> f64 {
 
 async fn lists(stand: &Stand, column: &mut Column) {
     let seat = |n: usize| nation::assembly(n as i64 % 36, n as i64 % 115);
+<<<<<<< HEAD
     /// What is asked for, and its path at each try.
     type Asked = (&'static str, Box<dyn Fn(usize) -> String>);
     let asked: [Asked; 3] = [
+||||||| 927f92f
+    let asked: [(&str, Box<dyn Fn(usize) -> String>); 3] = [
+=======
+    let asked: [(&str, PathOf); 3] = [
+>>>>>>> faults
         (
             "the constituencies of a state by visits",
             Box::new(|n| {

@@ -209,8 +209,8 @@ async fn every_wait_on_the_database_has_its_bound() {
     // With every connection taken, a request is not left waiting.
     let mut held = Vec::new();
     while held.len() < app.state.config.pool_size {
-        // The poster uses one now and then.
-        held.extend(app.state.db.begin(Mode::Read).await);
+        // Writes may take all of them; the poster uses one now and then.
+        held.extend(app.state.db.begin(Mode::Write).await);
     }
     app.anonymous().get("/readyz").await.expect(503);
     while let Some(transaction) = held.pop() {

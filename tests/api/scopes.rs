@@ -239,7 +239,7 @@ async fn a_foreign_id_in_a_body_an_item_a_filter_or_a_cursor_is_answered_like_an
     }
     // Bodies.
     /// A path, and a body that names this unit.
-    type Named = (&'static str, Box<dyn Fn(i32) -> Value>);
+    type Named<'a> = (&'static str, Box<dyn Fn(i32) -> Value + 'a>);
     let bodies: [Named; 3] = [
         (
             "/v1/workers",
