@@ -138,15 +138,7 @@ async fn totals(stand: &Stand, column: &mut Column) -> f64 {
 
 async fn lists(stand: &Stand, column: &mut Column) {
     let seat = |n: usize| nation::assembly(n as i64 % 36, n as i64 % 115);
-<<<<<<< HEAD
-    /// What is asked for, and its path at each try.
-    type Asked = (&'static str, Box<dyn Fn(usize) -> String>);
-    let asked: [Asked; 3] = [
-||||||| 927f92f
-    let asked: [(&str, Box<dyn Fn(usize) -> String>); 3] = [
-=======
     let asked: [(&str, PathOf); 3] = [
->>>>>>> faults
         (
             "the constituencies of a state by visits",
             Box::new(|n| {
