@@ -182,7 +182,10 @@ impl Export {
     async fn end(&self) -> Result<(), ApiError> {
         let (id, given) = (self.begun.id, self.given);
         let at = self.clock.now();
-        let actor = Actor { at, ..*self.caller.actor() };
+        let actor = Actor {
+            at,
+            ..*self.caller.actor()
+        };
         self.db
             .write(&actor, async move |tx| {
                 let export = end_export(tx, id, i64::try_from(given).unwrap_or(i64::MAX), at).await?;
