@@ -200,6 +200,9 @@ async fn a_write_that_races_the_move_of_its_booth_is_before_it_or_refused() {
     assert_eq!(usize::try_from(stored).unwrap(), recorded.len());
 }
 
+/// A body that asks about a unit.
+type BodyAbout<'a> = Box<dyn Fn(i32) -> Value + 'a>;
+
 #[actix_web::test]
 async fn a_foreign_id_in_a_body_an_item_a_filter_or_a_cursor_is_answered_like_an_absent_one() {
     let app = TestApp::start().await;
@@ -238,9 +241,7 @@ async fn a_foreign_id_in_a_body_an_item_a_filter_or_a_cursor_is_answered_like_an
         assert_eq!(said(&one), said(&other), "{path}");
     }
     // Bodies.
-    /// A path, and a body that names this unit.
-    type Named<'a> = (&'static str, Box<dyn Fn(i32) -> Value + 'a>);
-    let bodies: [Named; 3] = [
+    let bodies: [(&str, BodyAbout<'_>); 3] = [
         (
             "/v1/workers",
             Box::new(|unit| json!({"unit_id": unit, "name": "Asha Devi", "phone": "+919811111111"})),
