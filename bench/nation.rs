@@ -8,6 +8,7 @@ use std::fmt::Write;
 use std::io::Cursor;
 use std::path::Path;
 use std::pin::pin;
+use std::time::Instant;
 
 use futures_util::SinkExt;
 use tokio_postgres::NoTls;
@@ -142,6 +143,7 @@ fn places() -> impl Iterator<Item = Place> {
 
 /// Copies lines into a table.
 async fn copy(url: &str, into: &str, lines: impl Iterator<Item = String>) {
+    let began = Instant::now();
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     let connection = tokio::spawn(connection);
     let sink = client.copy_in(&format!("COPY {into} FROM STDIN")).await.unwrap();
@@ -159,6 +161,8 @@ async fn copy(url: &str, into: &str, lines: impl Iterator<Item = String>) {
     sink.finish().await.unwrap();
     drop(client);
     connection.await.unwrap().unwrap();
+    let table = into.split(' ').next().unwrap_or_default();
+    eprintln!("{table} copied in {:.0} s", began.elapsed().as_secs_f64());
 }
 
 fn array(ids: &[i64]) -> String {
