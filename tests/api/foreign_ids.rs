@@ -85,9 +85,8 @@ impl Foreign {
                 let same = there.and_then(|code| units.get(&code).copied());
                 (json!(same.unwrap_or(s.world.unit("S2"))), number)
             }
-            "worker_id" | "to_worker_id" | "verifier_id" | "owner_id" | "actor_id" | "subject_id" => {
-                (json!(self.worker), number)
-            }
+            "worker_id" | "to_worker_id" | "verifier_id" | "owner_id" | "actor_id" | "subject_id"
+            | "leader_id" => (json!(self.worker), number),
             "campaign_id" => (json!(self.campaign), number),
             "task_id" | "part_of" => (self.task.clone(), number),
             "draw_id" => (self.draw.clone(), number),
@@ -166,6 +165,16 @@ fn said(answer: &Answer, id: &Value) -> (u16, String) {
                 members.values_mut().for_each(|member| strip(member, id));
             }
             Value::Array(items) => items.iter_mut().for_each(|item| strip(item, id)),
+            // A link says again what was asked.
+            Value::String(link) => {
+                let asked = format!(
+                    "_id={}",
+                    id.as_str().map_or_else(|| id.to_string(), str::to_owned)
+                );
+                if let Some(rest) = link.strip_suffix(&asked) {
+                    *link = format!("{rest}_id=the id");
+                }
+            }
             _ => {}
         }
     }

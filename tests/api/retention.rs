@@ -60,10 +60,12 @@ impl Scene {
         retain(&self.app.state.db, &self.app.clock).await.unwrap()
     }
 
-    /// Everybody's session outlives a token; a new one is signed.
+    /// Everybody's session outlives a token; a new one is signed. A visit is read by its author, who sees all of it.
     async fn read(&self, path: &str) -> Value {
-        let admin = self.world.sign_in(&self.app, self.admin.worker_id).await;
-        admin.client.get(path).await.expect(200).json
+        let visit = path.starts_with("/v1/visits/");
+        let reader = if visit { &self.worker } else { &self.admin };
+        let reader = self.world.sign_in(&self.app, reader.worker_id).await;
+        reader.client.get(path).await.expect(200).json
     }
 
     /// The support in the totals of the state, which equal a recount.
