@@ -1,8 +1,8 @@
 //! Whether the database can be reached at all, so that nobody waits for one that cannot.
 //!
 //! Two questions, two answers. *Before a transaction*: once it could not be begun, everybody is refused at once, and one
-//! at a time tries again every [`RETRY`]. *Inside a transaction*: work that takes longer than [`PATIENCE`] goes on only
-//! while the database answers a new connection within [`ANSWER`]; a statement may be slow, a database that is stopped or
+//! at a time tries again every `RETRY`. *Inside a transaction*: work that takes longer than `PATIENCE` goes on only
+//! while the database answers a new connection within `ANSWER`; a statement may be slow, a database that is stopped or
 //! behind a dead network is not waited for. (The server's own timeouts cannot be heard from there.)
 
 use std::pin::pin;

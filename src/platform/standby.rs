@@ -1,7 +1,7 @@
 //! A server on a standby of PostgreSQL: it reads, and every answer says as of when it is true.
 //!
 //! A standby follows its primary at some distance, and totals that are silently old would be taken for today's. So a look
-//! every [`LOOK`] learns up to when everything that was committed on the primary is here: the time of the last commit that
+//! every `LOOK` learns up to when everything that was committed on the primary is here: the time of the last commit that
 //! was replayed, or, on a quiet primary, the time of its last message, if all that it told of was here and nothing more came
 //! by the next look. Answers carry that instant; when it lies too far back there are none.
 
