@@ -73,6 +73,7 @@ pub async fn list_bulk_voids(
         (status = 201, description = "It is under way.", body = BulkVoidView),
         (status = 403, description = "You may see the unit, but not void visits there.", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such unit, or outside your grants.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "A request with this Idempotency-Key is under way.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Not valid, no visit fits, or more than 100,000 do.", body = Problem, content_type = "application/problem+json"),
     ),
 )]

@@ -62,6 +62,7 @@ pub async fn list_campaigns(
     responses(
         (status = 201, description = "Made; `Location` and `ETag` are set.", body = CampaignView),
         (status = 403, description = "You may read the unit, but not make campaigns there.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "A request with this Idempotency-Key is under way.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Not valid, or the unit is not yours to see.", body = Problem, content_type = "application/problem+json"),
     ),
 )]

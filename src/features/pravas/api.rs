@@ -71,6 +71,7 @@ pub async fn list_pravas(
     responses(
         (status = 201, description = "Planned; `Location` and `ETag` are given.", body = PravasPlanView),
         (status = 403, description = "You may see the unit, but not plan tours there.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "A request with this Idempotency-Key is under way.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Not valid, or a unit, target set or worker is not yours to see.", body = Problem, content_type = "application/problem+json"),
     ),
 )]

@@ -185,6 +185,7 @@ pub async fn list_visit_reviews(
     responses(
         (status = 200, description = "One answer for each verdict. What is `stored` or `unchanged` counts.", body = ReviewsView),
         (status = 403, description = "You may judge visits nowhere.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "A request with this Idempotency-Key is under way.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Not a list of 1 to 500 verdicts.", body = Problem, content_type = "application/problem+json"),
     ),
 )]

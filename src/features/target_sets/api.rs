@@ -82,6 +82,7 @@ pub async fn list_target_sets(
     responses(
         (status = 201, description = "Made; `Location` and `ETag` are set.", body = TargetSetView),
         (status = 403, description = "You may see the unit, but not set targets there.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "A request with this Idempotency-Key is under way.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Not valid, or a unit or worker is not yours to see.", body = Problem, content_type = "application/problem+json"),
     ),
 )]
@@ -140,6 +141,7 @@ pub async fn get_target_set(caller: Caller, id: Path<i32>, db: web::Data<Db>) ->
         (status = 201, description = "The set with its new version.", body = TargetSetView),
         (status = 403, description = "You may see the set, but not change it.", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such set, or none of yours.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "A request with this Idempotency-Key is under way.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Not valid, or a unit or worker is not yours to see.", body = Problem, content_type = "application/problem+json"),
     ),
 )]

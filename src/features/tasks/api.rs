@@ -85,6 +85,7 @@ pub async fn list_tasks(
     responses(
         (status = 201, description = "Set; `Location` and `ETag` are given.", body = TaskView),
         (status = 403, description = "You may see the unit, but not set tasks there.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "A request with this Idempotency-Key is under way.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Not valid, or a unit, target set, task or worker is not yours to see.", body = Problem, content_type = "application/problem+json"),
     ),
 )]

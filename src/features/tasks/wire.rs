@@ -96,7 +96,6 @@ pub struct NewTask {
     #[schema(value_type = i32, example = 2)]
     pub unit_id: UnitId,
     /// For the units of this level under it; its own level: for that one unit.
-    #[schema(inline)]
     pub level: Level,
     /// 1 to 200 characters.
     #[schema(example = "Form a committee in every booth", min_length = 1, max_length = 200)]
@@ -109,11 +108,9 @@ pub struct NewTask {
     #[schema(example = "2027-06-30")]
     pub due_on: NaiveDate,
     #[serde(default = "no_evidence")]
-    #[schema(inline)]
     pub evidence: Evidence,
     /// By report of the unit, or by `measure`.
     #[serde(default = "by_report")]
-    #[schema(inline)]
     pub by: By,
     /// With `by` `measure`: the indicator that meets it, whatever anybody reports.
     #[serde(default)]

@@ -231,6 +231,7 @@ pub async fn update_unit(
         (status = 201, description = "Placed. `Location` is its lineage on the day.", body = PlacementView),
         (status = 403, description = "You may read the unit or its new parent, but not place units there.", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such unit, or outside your grants.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "A request with this Idempotency-Key is under way.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Not valid, the parent is not yours to see, in another state, or of a level that cannot hold this one.", body = Problem, content_type = "application/problem+json"),
     ),
 )]

@@ -61,6 +61,7 @@ pub async fn list_committee_rules(
         (status = 201, description = "Made.", body = CommitteeRuleView),
         (status = 403, description = "You may see the unit, but not say what its committees must have.", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such unit, or outside your grants.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "A request with this Idempotency-Key is under way.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Not valid, no state, or the campaign does not run there.", body = Problem, content_type = "application/problem+json"),
     ),
 )]

@@ -33,6 +33,7 @@ const MAX_FILE: usize = 16 * 1024 * 1024;
         (status = 403, description = "None of your grants imports results.", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The file is too large.", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Not text/csv.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "A request with this Idempotency-Key is under way.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Nothing was imported; `errors` names line, column and reason of every bad row (the first 1,000), `error_count` how many there are.", body = Problem, content_type = "application/problem+json"),
     ),
 )]

@@ -67,6 +67,7 @@ pub async fn list_parties(
         (status = 201, description = "The party with all its names.", body = PartyView),
         (status = 403, description = "Only the nation's administrators join names: all states share them.", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such party.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "A request with this Idempotency-Key is under way.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Not valid.", body = Problem, content_type = "application/problem+json"),
     ),
 )]

@@ -70,6 +70,7 @@ pub async fn list_snapshots(
         (status = 201, description = "Frozen; `Location` is set.", body = SnapshotView),
         (status = 403, description = "You may see the unit, but not freeze its reviews.", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such unit, or outside your grants.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "A request with this Idempotency-Key is under way.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Not valid, or a campaign or target set is not yours to see.", body = Problem, content_type = "application/problem+json"),
     ),
 )]

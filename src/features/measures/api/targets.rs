@@ -60,6 +60,7 @@ pub async fn list_targets(
         (status = 201, description = "Set.", body = TargetView),
         (status = 403, description = "You may see the unit, but not set targets there.", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such unit, or outside your grants.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "A request with this Idempotency-Key is under way.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Not valid, or the campaign does not run there.", body = Problem, content_type = "application/problem+json"),
     ),
 )]

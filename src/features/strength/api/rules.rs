@@ -64,6 +64,7 @@ pub async fn list_strength_rules(
         (status = 201, description = "Made.", body = GradeRuleView),
         (status = 403, description = "You may see the unit, but not say how it is graded.", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such unit, or outside your grants.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "A request with this Idempotency-Key is under way.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Not valid, or the unit is no state.", body = Problem, content_type = "application/problem+json"),
     ),
 )]

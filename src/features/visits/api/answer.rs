@@ -40,6 +40,7 @@ const MOST_ANSWERS: usize = 50;
         (status = 200, description = "The visit with the answer beside its flag.", body = VisitView),
         (status = 403, description = "You may see the visit, but did not make it; or none of your grants works in the field.", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such visit, outside your grants, or it has no such flag.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "A request with this Idempotency-Key is under way.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The text is not valid, or there are 50 answers already.", body = Problem, content_type = "application/problem+json"),
     ),
 )]

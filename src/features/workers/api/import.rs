@@ -36,6 +36,7 @@ static AT_ONCE: Semaphore = Semaphore::const_new(4);
         (status = 403, description = "You may manage no workers.", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The file is too large.", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Not text/csv.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "A request with this Idempotency-Key is under way.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Nothing was imported; `errors` names line, column and reason of every bad row.", body = Problem, content_type = "application/problem+json"),
     ),
 )]
