@@ -20,17 +20,18 @@ use crate::access::refusals::Refusals;
 use crate::access::{Access, KeyRing, Watch};
 use crate::docs;
 use crate::features;
-use crate::features::bulk_voids::Undoing;
-use crate::features::cadre::Recounter;
+use crate::features::bulk_voids::start_undoing;
+use crate::features::cadre::start_recounting;
 use crate::features::feed::Followers;
-use crate::features::measures::Meeter;
-use crate::features::privacy::{self, Retention};
-use crate::features::refusals::Keeper;
+use crate::features::measures::start_measuring;
+use crate::features::privacy::{self, start_retaining};
+use crate::features::refusals::start_keeping;
 use crate::features::sessions::{self, Outbox, Sender};
-use crate::features::strength::Grader;
+use crate::features::strength::start_grading;
 use crate::features::visits::Recorder;
 use crate::features::webhooks::{self, Deliverer};
 use crate::journal::{Poster, SealKeys};
+use crate::platform::background::Background;
 use crate::platform::clock::Clock;
 use crate::platform::config::{Config, TlsFiles};
 use crate::platform::data_keys::DataKeys;
@@ -295,12 +296,8 @@ struct Tasks {
     poster: Poster,
     sender: Sender,
     deliverer: Deliverer,
-    retention: Retention,
-    refusals: Keeper,
-    recounter: Recounter,
-    undoing: Undoing,
-    grader: Grader,
-    meeter: Meeter,
+    /// Those that need nothing but the database and the time.
+    others: Vec<Background>,
 }
 
 /// Seals what is not sealed yet, starts the background tasks and serves on a listener. The database is migrated. On a
@@ -353,27 +350,27 @@ impl Tasks {
             .map_err(ApiError::internal)?;
         sessions::warn(&state.config.otp_sender);
         webhooks::warn(&state.config);
+        let (db, clock) = (&state.db, &state.clock);
         Ok(Self {
             sender: state.start_sender()?,
-            poster: Poster::start(&state.db, &state.clock, &state.metrics, &state.seals),
+            poster: Poster::start(db, clock, &state.metrics, &state.seals),
             deliverer: state.start_deliverer()?,
-            retention: Retention::start(&state.db, &state.clock),
-            refusals: Keeper::start(&state.db, &state.clock, &state.refusals),
-            recounter: Recounter::start(&state.db, &state.clock),
-            undoing: Undoing::start(&state.db, &state.clock),
-            grader: Grader::start(&state.db, &state.clock),
-            meeter: Meeter::start(&state.db, &state.clock),
+            others: vec![
+                start_undoing(db, clock),
+                start_retaining(db, clock),
+                start_keeping(db, clock, &state.refusals),
+                start_recounting(db, clock),
+                start_grading(db, clock),
+                start_measuring(db, clock),
+            ],
         })
     }
 
     /// Ends them; what the requests left is posted.
     async fn stop(self) {
-        self.undoing.stop().await;
-        self.retention.stop().await;
-        self.refusals.stop().await;
-        self.recounter.stop().await;
-        self.grader.stop().await;
-        self.meeter.stop().await;
+        for task in self.others {
+            task.stop().await;
+        }
         self.sender.stop().await;
         self.deliverer.stop().await;
         self.poster.stop().await;

@@ -11,11 +11,10 @@ use std::time::{Duration, Instant};
 use diesel::QueryResult;
 use diesel::sql_types::{BigInt, Integer, Nullable, Text};
 use diesel_async::RunQueryDsl;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 use super::caller::Access;
 use super::keyring::RELOAD;
+use crate::platform::background::{Background, Stopped};
 use crate::platform::db::{Db, Mode, Tx};
 use crate::platform::error::ApiError;
 use crate::platform::ids::WorkerId;
@@ -30,34 +29,26 @@ const PRUNE: i64 = 50_000;
 
 /// The background task. It also looks at the signing keys and the data keys again, every [`RELOAD`].
 #[derive(Debug)]
-pub struct Watch {
-    stop: Option<oneshot::Sender<()>>,
-    task: JoinHandle<()>,
-}
+pub struct Watch(Background);
 
 impl Watch {
     /// Starts watching for this process.
     #[must_use]
     pub fn start(access: &Access) -> Self {
-        let (stop, stopped) = oneshot::channel();
         let db = access.db().clone();
-        let task = db.runtime().clone().spawn(run(db, access.clone(), stopped));
-        Self {
-            stop: Some(stop),
-            task,
-        }
+        let runtime = db.runtime().clone();
+        Self(Background::run_on(&runtime, |stopped| {
+            run(db, access.clone(), stopped)
+        }))
     }
 
     /// Ends it.
-    pub async fn stop(mut self) {
-        if let Some(stop) = self.stop.take() {
-            let _ = stop.send(());
-        }
-        let _ = self.task.await;
+    pub async fn stop(self) {
+        self.0.stop().await;
     }
 }
 
-async fn run(db: Db, access: Access, mut stopped: oneshot::Receiver<()>) {
+async fn run(db: Db, access: Access, mut stopped: Stopped) {
     let mut snapshot: Option<String> = None;
     let mut polls = 0_u32;
     let mut reloaded = Instant::now();
@@ -92,9 +83,8 @@ async fn run(db: Db, access: Access, mut stopped: oneshot::Receiver<()>) {
         {
             tracing::warn!(%error, "old rows of access_changes could not be pruned");
         }
-        tokio::select! {
-            _ = &mut stopped => break,
-            () = tokio::time::sleep(POLL) => {}
+        if stopped.within(POLL).await {
+            break;
         }
     }
 }

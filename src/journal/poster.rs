@@ -11,11 +11,10 @@ use std::time::Duration;
 use diesel::QueryResult;
 use diesel::sql_types::{BigInt, Bool, Integer};
 use diesel_async::RunQueryDsl;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 use super::keys::SealKeys;
 use super::{seal, tree};
+use crate::platform::background::{Background, Stopped};
 use crate::platform::clock::Clock;
 use crate::platform::db::{Db, Mode, Tx};
 use crate::platform::error::ApiError;
@@ -144,35 +143,24 @@ struct CountRow {
 
 /// The background task.
 #[derive(Debug)]
-pub struct Poster {
-    stop: Option<oneshot::Sender<()>>,
-    task: JoinHandle<()>,
-}
+pub struct Poster(Background);
 
 impl Poster {
     /// Starts posting.
     #[must_use]
     pub fn start(db: &Db, clock: &Clock, metrics: &Metrics, seals: &SealKeys) -> Self {
-        let (stop, stopped) = oneshot::channel();
         let desk = Desk {
             db: db.as_program(&POSTER),
             clock: clock.clone(),
             metrics: metrics.clone(),
             seals: seals.clone(),
         };
-        let task = db.runtime().spawn(run(desk, stopped));
-        Self {
-            stop: Some(stop),
-            task,
-        }
+        Self(Background::run_on(db.runtime(), |stopped| run(desk, stopped)))
     }
 
     /// Posts what there is and ends.
-    pub async fn stop(mut self) {
-        if let Some(stop) = self.stop.take() {
-            let _ = stop.send(());
-        }
-        let _ = self.task.await;
+    pub async fn stop(self) {
+        self.0.stop().await;
     }
 }
 
@@ -193,7 +181,7 @@ impl Desk {
     }
 }
 
-async fn run(desk: Desk, mut stopped: oneshot::Receiver<()>) {
+async fn run(desk: Desk, mut stopped: Stopped) {
     let Desk {
         db, clock, metrics, ..
     } = &desk;
@@ -218,12 +206,12 @@ async fn run(desk: Desk, mut stopped: oneshot::Receiver<()>) {
             }
         };
         tokio::select! {
-            _ = &mut stopped => break,
+            () = stopped.heard() => break,
             () = tokio::time::sleep(pause) => {}
             () = db.wait_for_write(), if wakeable => {
                 // Let the writes of the next moment gather, so that they are posted together.
                 tokio::select! {
-                    _ = &mut stopped => break,
+                    () = stopped.heard() => break,
                     () = tokio::time::sleep(INTERVAL) => {}
                 }
             }

@@ -1,6 +1,7 @@
 //! GROUND FLOOR: what any such service needs and that knows nothing of visits: configuration, clock, database,
 //! errors, ids, paging, request bodies, telemetry. Imports nothing else of ours.
 
+pub mod background;
 pub mod backups;
 pub mod body;
 pub mod clock;

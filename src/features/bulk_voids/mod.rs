@@ -19,7 +19,7 @@ mod rules;
 mod steps;
 mod wire;
 
-pub use steps::{Undoing, take_step};
+pub use steps::{start_undoing, take_step};
 
 /// The routes.
 pub fn routes(config: &mut ServiceConfig<'_>) {

@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 use super::queries::{BulkVoidRow, Came, ItemRow, claim, due, next_items, note_step, put_off};
 use super::rules::{STEP, Status};
@@ -16,6 +14,7 @@ use crate::features::signoffs::signed_places;
 use crate::features::units::{Hold, hold_lineages};
 use crate::features::visits::{VisitKey, VisitRow, lock_visits, restore_visits, void_visits};
 use crate::journal::{Actor, Record};
+use crate::platform::background::Background;
 use crate::platform::clock::Clock;
 use crate::platform::data_keys::DataKeys;
 use crate::platform::db::{Db, Tx};
@@ -28,47 +27,22 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How long an order waits whose step failed.
 const PUT_OFF: TimeDelta = TimeDelta::seconds(10);
 
-/// The background task of a server.
-#[derive(Debug)]
-pub struct Undoing {
-    stop: Option<oneshot::Sender<()>>,
-    task: JoinHandle<()>,
-}
-
-impl Undoing {
-    /// Starts it. What an earlier server left goes on.
-    #[must_use]
-    pub fn start(db: &Db, clock: &Clock) -> Self {
-        let (stop, stopped) = oneshot::channel();
-        let (db, clock) = (db.clone(), clock.clone());
-        Self {
-            stop: Some(stop),
-            task: tokio::task::spawn_local(run(db, clock, stopped)),
+/// Starts voiding what was ordered, for a server. What an earlier server left goes on; a step under way is finished.
+#[must_use]
+pub fn start_undoing(db: &Db, clock: &Clock) -> Background {
+    let (db, clock) = (db.clone(), clock.clone());
+    Background::run(async move |mut stopped| {
+        loop {
+            let stepped = take_step(&db, &clock).await.unwrap_or_else(|error| {
+                tracing::error!(%error, "visits could not be voided in bulk; trying again");
+                false
+            });
+            let pause = if stepped { Duration::ZERO } else { PAUSE };
+            if stopped.within(pause).await {
+                return;
+            }
         }
-    }
-
-    /// Ends it after the step under way.
-    pub async fn stop(mut self) {
-        if let Some(stop) = self.stop.take() {
-            let _ = stop.send(());
-        }
-        let _ = self.task.await;
-    }
-}
-
-async fn run(db: Db, clock: Clock, mut stopped: oneshot::Receiver<()>) {
-    loop {
-        let stepped = take_step(&db, &clock).await.unwrap_or_else(|error| {
-            tracing::error!(%error, "visits could not be voided in bulk; trying again");
-            false
-        });
-        let pause = if stepped { Duration::ZERO } else { PAUSE };
-        tokio::select! {
-            biased;
-            _ = &mut stopped => return,
-            () = tokio::time::sleep(pause) => {}
-        }
-    }
+    })
 }
 
 /// Takes the next step of the order that has waited longest and that no other process has in hand; false if there is none.

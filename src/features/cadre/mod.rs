@@ -23,7 +23,7 @@ mod rules;
 mod wire;
 
 pub use queries::counts::{CadreAsk, CadreCounts, cadre_counts};
-pub use recount::{Recounter, recount_all};
+pub use recount::{recount_all, start_recounting};
 
 /// The routes.
 pub fn routes(config: &mut ServiceConfig<'_>) {

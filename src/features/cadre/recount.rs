@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 use super::queries::counts::{fold_tallies, recount_step};
 use crate::journal::{Actor, Record};
+use crate::platform::background::Background;
 use crate::platform::clock::Clock;
 use crate::platform::db::Db;
 use crate::platform::error::ApiError;
@@ -20,49 +19,15 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// For so many days changes are told apart; trends look no further back.
 pub const TOLD_APART: TimeDelta = TimeDelta::days(100);
 
-/// The background task of a server. Any number of servers may run one.
-#[derive(Debug)]
-pub struct Recounter {
-    stop: Option<oneshot::Sender<()>>,
-    task: JoinHandle<()>,
-}
-
-impl Recounter {
-    /// Starts counting.
-    #[must_use]
-    pub fn start(db: &Db, clock: &Clock) -> Self {
-        let (stop, stopped) = oneshot::channel();
-        let (db, clock) = (db.clone(), clock.clone());
-        Self {
-            stop: Some(stop),
-            task: tokio::task::spawn_local(run(db, clock, stopped)),
+/// Starts counting, for a server.
+#[must_use]
+pub fn start_recounting(db: &Db, clock: &Clock) -> Background {
+    let (db, clock) = (db.clone(), clock.clone());
+    Background::every(PAUSE, async move || {
+        if let Err(error) = recount_all(&db, &clock).await {
+            tracing::warn!(%error, "the cadre could not be counted; trying again");
         }
-    }
-
-    /// Ends it after the step under way.
-    pub async fn stop(mut self) {
-        if let Some(stop) = self.stop.take() {
-            let _ = stop.send(());
-        }
-        let _ = self.task.await;
-    }
-}
-
-async fn run(db: Db, clock: Clock, mut stopped: oneshot::Receiver<()>) {
-    loop {
-        tokio::select! {
-            _ = &mut stopped => return,
-            done = recount_all(&db, &clock) => {
-                if let Err(error) = done {
-                    tracing::warn!(%error, "the cadre could not be counted; trying again");
-                }
-            }
-        }
-        tokio::select! {
-            _ = &mut stopped => return,
-            () = tokio::time::sleep(PAUSE) => {}
-        }
-    }
+    })
 }
 
 /// Counts everything that changed; how many units that were. What is counted is derived, so it leaves no entries: the

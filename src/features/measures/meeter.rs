@@ -7,8 +7,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::NaiveDate;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 use super::figures::{FiguresAsk, figures_of};
 use super::queries::meeting::{MeasuredUnit, states_of, units_after};
@@ -20,6 +18,7 @@ use crate::features::indicators::{Indicator, find};
 use crate::features::tasks::{MeasuredTask, next_measured, note_measured, settle_met};
 use crate::features::units::{Hold, hold_lineages};
 use crate::journal::{Actor, Digest, Entry, Record};
+use crate::platform::background::Background;
 use crate::platform::clock::Clock;
 use crate::platform::db::{Db, Tx};
 use crate::platform::error::ApiError;
@@ -31,49 +30,15 @@ const STEP: i64 = 1_000;
 /// How long after one round the next begins.
 const PAUSE: Duration = Duration::from_secs(300);
 
-/// The background task of a server. Any number of servers may run one: what is met is met once.
-#[derive(Debug)]
-pub struct Meeter {
-    stop: Option<oneshot::Sender<()>>,
-    task: JoinHandle<()>,
-}
-
-impl Meeter {
-    /// Starts measuring.
-    #[must_use]
-    pub fn start(db: &Db, clock: &Clock) -> Self {
-        let (stop, stopped) = oneshot::channel();
-        let (db, clock) = (db.clone(), clock.clone());
-        Self {
-            stop: Some(stop),
-            task: tokio::task::spawn_local(run(db, clock, stopped)),
+/// Starts measuring, for a server. Any number of servers may: what is met is met once.
+#[must_use]
+pub fn start_measuring(db: &Db, clock: &Clock) -> Background {
+    let (db, clock) = (db.clone(), clock.clone());
+    Background::every(PAUSE, async move || {
+        if let Err(error) = meet_all(&db, &clock).await {
+            tracing::warn!(%error, "tasks could not be measured; trying again");
         }
-    }
-
-    /// Ends it after the step under way.
-    pub async fn stop(mut self) {
-        if let Some(stop) = self.stop.take() {
-            let _ = stop.send(());
-        }
-        let _ = self.task.await;
-    }
-}
-
-async fn run(db: Db, clock: Clock, mut stopped: oneshot::Receiver<()>) {
-    loop {
-        tokio::select! {
-            _ = &mut stopped => return,
-            done = meet_all(&db, &clock) => {
-                if let Err(error) = done {
-                    tracing::warn!(%error, "tasks could not be measured; trying again");
-                }
-            }
-        }
-        tokio::select! {
-            _ = &mut stopped => return,
-            () = tokio::time::sleep(PAUSE) => {}
-        }
-    }
+    })
 }
 
 /// Measures the units of every task that is met by an indicator. How many came to meet theirs, or to meet it no longer.

@@ -24,7 +24,7 @@ mod trace;
 mod wire;
 
 pub use figures::{FiguresAsk, Pair, figures_of};
-pub use meeter::{Meeter, meet_all};
+pub use meeter::{meet_all, start_measuring};
 pub use queries::{ChildRow, Visited};
 
 /// The routes.

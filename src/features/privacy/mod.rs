@@ -17,7 +17,7 @@ mod sealing;
 mod wire;
 
 pub use erasures::{Erasures, KeepError, keep_erasures, read_erasures, replay_erasures};
-pub use retention::{Retained, Retention, retain};
+pub use retention::{Retained, retain, start_retaining};
 pub use rotation::{drop_unused, reseal_all};
 pub use sealing::seal_waiting;
 

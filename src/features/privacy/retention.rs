@@ -6,14 +6,13 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 use super::queries::{CampaignDays, campaigns, erase_workers, nation, take_turn};
 use crate::features::contacts;
 use crate::features::draws;
 use crate::features::visits::{self, Fading};
 use crate::journal::{Actor, Digest, Entry, Record};
+use crate::platform::background::Background;
 use crate::platform::clock::Clock;
 use crate::platform::db::{Db, Tx};
 use crate::platform::error::ApiError;
@@ -33,49 +32,15 @@ pub struct Retained {
     pub workers: usize,
 }
 
-/// The background task of a server.
-#[derive(Debug)]
-pub struct Retention {
-    stop: Option<oneshot::Sender<()>>,
-    task: JoinHandle<()>,
-}
-
-impl Retention {
-    /// Starts it. It runs at once, and then every hour.
-    #[must_use]
-    pub fn start(db: &Db, clock: &Clock) -> Self {
-        let (stop, stopped) = oneshot::channel();
-        let (db, clock) = (db.clone(), clock.clone());
-        Self {
-            stop: Some(stop),
-            task: tokio::task::spawn_local(run(db, clock, stopped)),
-        }
-    }
-
-    /// Ends it after the step under way.
-    pub async fn stop(mut self) {
-        if let Some(stop) = self.stop.take() {
-            let _ = stop.send(());
-        }
-        let _ = self.task.await;
-    }
-}
-
-async fn run(db: Db, clock: Clock, mut stopped: oneshot::Receiver<()>) {
-    loop {
-        tokio::select! {
-            _ = &mut stopped => return,
-            done = retain(&db, &clock) => match done {
-                Ok(done) if done == Retained::default() => {}
-                Ok(done) => tracing::info!(?done, "what was over was let go"),
-                Err(error) => tracing::error!(%error, "what is over could not be let go; trying again in an hour"),
-            }
-        }
-        tokio::select! {
-            _ = &mut stopped => return,
-            () = tokio::time::sleep(PAUSE) => {}
-        }
-    }
+/// Starts letting go, for a server: at once, and then every hour.
+#[must_use]
+pub fn start_retaining(db: &Db, clock: &Clock) -> Background {
+    let (db, clock) = (db.clone(), clock.clone());
+    Background::every(PAUSE, async move || match retain(&db, &clock).await {
+        Ok(done) if done == Retained::default() => {}
+        Ok(done) => tracing::info!(?done, "what was over was let go"),
+        Err(error) => tracing::error!(%error, "what is over could not be let go; trying again in an hour"),
+    })
 }
 
 /// Enforces every deadline that has passed.

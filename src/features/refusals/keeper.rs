@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 use super::queries;
 use crate::access::refusals::Refusals;
 use crate::journal::{Actor, Record};
+use crate::platform::background::Background;
 use crate::platform::clock::Clock;
 use crate::platform::db::Db;
 use crate::platform::error::ApiError;
@@ -21,46 +20,21 @@ const KEPT: TimeDelta = TimeDelta::days(400);
 /// Rows let go at a time.
 const STEP: i64 = 1_000;
 
-/// The background task of a server. Any number of servers may run one.
-#[derive(Debug)]
-pub struct Keeper {
-    stop: Option<oneshot::Sender<()>>,
-    task: JoinHandle<()>,
-}
-
-impl Keeper {
-    /// Starts writing.
-    #[must_use]
-    pub fn start(db: &Db, clock: &Clock, refusals: &Refusals) -> Self {
-        let (stop, stopped) = oneshot::channel();
-        Self {
-            stop: Some(stop),
-            task: tokio::task::spawn_local(run(db.clone(), clock.clone(), refusals.clone(), stopped)),
+/// Starts writing, for a server. Any number of servers may. What waits when it is stopped is written.
+#[must_use]
+pub fn start_keeping(db: &Db, clock: &Clock, refusals: &Refusals) -> Background {
+    let (db, clock, refusals) = (db.clone(), clock.clone(), refusals.clone());
+    Background::run(async move |mut stopped| {
+        loop {
+            let stop = stopped.within(PAUSE).await;
+            if let Err(error) = write_waiting(&db, &clock, &refusals).await {
+                tracing::warn!(%error, "refusals could not be written; trying again");
+            }
+            if stop {
+                return;
+            }
         }
-    }
-
-    /// Writes what waits and ends.
-    pub async fn stop(mut self) {
-        if let Some(stop) = self.stop.take() {
-            let _ = stop.send(());
-        }
-        let _ = self.task.await;
-    }
-}
-
-async fn run(db: Db, clock: Clock, refusals: Refusals, mut stopped: oneshot::Receiver<()>) {
-    loop {
-        let stop = tokio::select! {
-            _ = &mut stopped => true,
-            () = tokio::time::sleep(PAUSE) => false,
-        };
-        if let Err(error) = write_waiting(&db, &clock, &refusals).await {
-            tracing::warn!(%error, "refusals could not be written; trying again");
-        }
-        if stop {
-            return;
-        }
-    }
+    })
 }
 
 /// Writes what waits, and lets go of what is too old.

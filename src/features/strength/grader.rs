@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 use super::queries::grading::{
     By, GradedUnit, NewGrade, RunRow, booth_scores, finish, go_on, next_run, store, take_turn, units_after,
@@ -18,6 +16,7 @@ use crate::access::policy::{Permit, program_permit};
 use crate::features::indicators::{Indicator, find};
 use crate::features::measures::{ChildRow, FiguresAsk, Visited, figures_of};
 use crate::journal::{Actor, Digest, Entry, Record};
+use crate::platform::background::Background;
 use crate::platform::clock::Clock;
 use crate::platform::db::{Db, Tx};
 use crate::platform::error::ApiError;
@@ -31,49 +30,15 @@ const ALL: i64 = 1_000_000;
 /// How often an idle task looks whether a day has begun, or somebody asked.
 const PAUSE: Duration = Duration::from_secs(30);
 
-/// The background task of a server. Any number of servers may run one.
-#[derive(Debug)]
-pub struct Grader {
-    stop: Option<oneshot::Sender<()>>,
-    task: JoinHandle<()>,
-}
-
-impl Grader {
-    /// Starts grading.
-    #[must_use]
-    pub fn start(db: &Db, clock: &Clock) -> Self {
-        let (stop, stopped) = oneshot::channel();
-        let (db, clock) = (db.clone(), clock.clone());
-        Self {
-            stop: Some(stop),
-            task: tokio::task::spawn_local(run(db, clock, stopped)),
+/// Starts grading, for a server. Any number of servers may: one at a time takes its turn.
+#[must_use]
+pub fn start_grading(db: &Db, clock: &Clock) -> Background {
+    let (db, clock) = (db.clone(), clock.clone());
+    Background::every(PAUSE, async move || {
+        if let Err(error) = grade_all(&db, &clock).await {
+            tracing::warn!(%error, "booths could not be graded; trying again");
         }
-    }
-
-    /// Ends it after the step under way.
-    pub async fn stop(mut self) {
-        if let Some(stop) = self.stop.take() {
-            let _ = stop.send(());
-        }
-        let _ = self.task.await;
-    }
-}
-
-async fn run(db: Db, clock: Clock, mut stopped: oneshot::Receiver<()>) {
-    loop {
-        tokio::select! {
-            _ = &mut stopped => return,
-            done = grade_all(&db, &clock) => {
-                if let Err(error) = done {
-                    tracing::warn!(%error, "booths could not be graded; trying again");
-                }
-            }
-        }
-        tokio::select! {
-            _ = &mut stopped => return,
-            () = tokio::time::sleep(PAUSE) => {}
-        }
-    }
+    })
 }
 
 /// Grades every state that was not graded today, or for which it was asked. How many booths and mandals were graded.

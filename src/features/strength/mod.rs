@@ -21,7 +21,7 @@ mod queries;
 mod rules;
 mod wire;
 
-pub use grader::{Grader, grade_all};
+pub use grader::{grade_all, start_grading};
 
 /// The routes.
 pub fn routes(config: &mut ServiceConfig<'_>) {
