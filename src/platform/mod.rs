@@ -20,6 +20,7 @@ pub mod load;
 pub mod location;
 pub mod log_writer;
 pub mod migrations;
+pub mod objects;
 pub mod page;
 pub mod personal;
 pub mod private_files;
