@@ -200,6 +200,6 @@ async fn eventually(bound: Duration, what: &str, is_so: impl AsyncFn() -> bool) 
             std::time::Instant::now() < deadline,
             "not within {bound:?}: {what}"
         );
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::task::yield_now().await;
     }
 }

@@ -150,7 +150,10 @@ async fn pump(
         match (fate, &replies) {
             // What was under way when the network died is dead.
             (Fate::Cut, _) => break,
-            (Fate::Delay(time), _) => tokio::time::sleep(time).await,
+            // The delay is the fault itself; another fate ends it.
+            (Fate::Delay(time), _) => {
+                let _ = tokio::time::timeout(time, fates.changed()).await;
+            }
             (Fate::LoseReplies(bytes), Some(lost)) if passed + count > bytes => {
                 let _ = to.write_all(&buffer[..bytes.saturating_sub(passed)]).await;
                 lost.fetch_add(1, Ordering::SeqCst);

@@ -19,24 +19,20 @@ async fn kill_at(database: &TestDatabase, n: usize) -> bool {
     let data_dir = database.scratch_file("data");
     std::fs::create_dir_all(&data_dir).unwrap();
     let url = through(&database.url, proxy.address);
-    let mut migrating = command(&data_dir, Some(&url))
+    let mut migrating = tokio::process::Command::from(command(&data_dir, Some(&url)))
         .arg("migrate")
         .stderr(std::process::Stdio::null())
         .spawn()
         .unwrap();
-    loop {
-        tokio::select! {
-            () = proxy.hit() => break,
-            () = tokio::time::sleep(std::time::Duration::from_millis(20)) => {
-                if let Some(ended) = migrating.try_wait().unwrap() {
-                    assert!(ended.success(), "{ended}");
-                    return false;
-                }
-            }
+    tokio::select! {
+        () = proxy.hit() => {}
+        ended = migrating.wait() => {
+            let ended = ended.unwrap();
+            assert!(ended.success(), "{ended}");
+            return false;
         }
     }
-    migrating.kill().unwrap();
-    migrating.wait().unwrap();
+    migrating.kill().await.unwrap();
     true
 }
 
