@@ -360,8 +360,9 @@ async fn a_cursor_that_was_given_to_somebody_else_leads_on_in_ones_own_rows() {
         let Some(cursor) = page["next_cursor"].as_str() else {
             continue;
         };
-        let own = there.get(&format!("{path}{sign}limit=500")).await;
         let led_on = there.get(&format!("{path}{sign}limit=500&cursor={cursor}")).await;
+        // Afterwards, so that what was posted in between is among it.
+        let own = there.get(&format!("{path}{sign}limit=500")).await;
         if own.status != 200 {
             // Where he sees nothing a cursor changes nothing.
             if led_on.status != own.status {
