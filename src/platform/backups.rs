@@ -100,12 +100,17 @@ pub fn write_sealed<T: Serialize>(path: &Path, kind: &str, content: T, keys: &Da
         what: path.display().to_string(),
         detail: error.to_string(),
     })?;
-    let draft = path.with_extension("new");
+    // The timer's command and the server may write at once.
+    let draft = path.with_extension(format!("{}.new", std::process::id()));
     let what = || format!("{} cannot be written", path.display());
     let file = std::fs::File::create(&draft).map_err(io(what()))?;
     std::io::Write::write_all(&mut &file, &text).map_err(io(what()))?;
     file.sync_all().map_err(io(what()))?;
-    std::fs::rename(&draft, path).map_err(io(what()))
+    std::fs::rename(&draft, path).map_err(io(what()))?;
+    let dir = path.parent().unwrap_or(Path::new("."));
+    std::fs::File::open(dir)
+        .and_then(|dir| dir.sync_all())
+        .map_err(io(what()))
 }
 
 /// Reads a sealed file.

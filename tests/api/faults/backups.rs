@@ -72,6 +72,28 @@ async fn upload(field: &Field, program: &Program, history: &History) {
     history.answered(&answer.json["results"]);
 }
 
+async fn count_visits(url: &str) -> i64 {
+    let counted = connect(url)
+        .await
+        .query_one("SELECT count(*) FROM visits", &[])
+        .await;
+    counted.unwrap().get(0)
+}
+
+/// All that was written until now.
+async fn archived(url: &str, dir: &Path) {
+    let segment: String = connect(url)
+        .await
+        .query_one("SELECT pg_walfile_name(pg_switch_wal())", &[])
+        .await
+        .unwrap()
+        .get(0);
+    eventually(Duration::from_secs(60), "the log is archived", async || {
+        dir.join("wal").join(&segment).exists()
+    })
+    .await;
+}
+
 /// Whoever is on the roster with such a name, and whether he may still sign in.
 async fn erasure_of(url: &str, worker: i32) -> bool {
     let sql = "SELECT erasure_requested_at IS NOT NULL AND NOT active FROM workers WHERE id = $1";
@@ -90,6 +112,7 @@ async fn a_restore_to_a_moment_is_exact_erases_again_and_takes_no_other_backup()
     let data_dir = scratch.scratch_file("data");
     let dir = scratch.scratch_file("backups");
     let (second, third) = (scratch.scratch_file("second"), scratch.scratch_file("third"));
+    let fourth = scratch.scratch_file("fourth");
     std::fs::create_dir_all(&data_dir).unwrap();
     let archive = dir.to_str().unwrap().to_owned();
     let settings = [("SAMPARK_ARCHIVE_DIR", archive.as_str())];
@@ -144,16 +167,7 @@ async fn a_restore_to_a_moment_is_exact_erases_again_and_takes_no_other_backup()
     let later = History::default();
     upload(&field, &program, &later).await;
     assert_done(&sampark(&data_dir, &["backup", &archive, "--erasures-only"]));
-    let db = connect(&field.url).await;
-    let segment: String = db
-        .query_one("SELECT pg_walfile_name(pg_switch_wal())", &[])
-        .await
-        .unwrap()
-        .get(0);
-    eventually(Duration::from_secs(60), "the log is archived", async || {
-        dir.join("wal").join(&segment).exists()
-    })
-    .await;
+    archived(&field.url, &dir).await;
     program.kill();
 
     // To the moment, on another machine.
@@ -193,22 +207,32 @@ async fn a_restore_to_a_moment_is_exact_erases_again_and_takes_no_other_backup()
     // As far as the archive goes.
     new_machine(&data_dir, &third);
     assert_done(&sampark(&third, &["restore", &archive]));
-    let program = Program::serve(&third, None);
+    let mut program = Program::serve_with(&third, None, &settings);
     let url = std::fs::read_to_string(third.join("database.url")).unwrap();
-    let visits: i64 = connect(&url)
-        .await
-        .query_one("SELECT count(*) FROM visits", &[])
-        .await
-        .unwrap()
-        .get(0);
-    assert_eq!(visits, 60);
+    assert_eq!(count_visits(&url).await, 60);
+    // It goes on there with the same archive, and is lost in its turn.
+    let field = Field {
+        url,
+        data_dir: third.clone(),
+        ..field
+    };
+    upload(&field, &program, &later).await;
+    archived(&field.url, &dir).await;
+    program.kill();
+
+    // What was written after the restore is followed, too.
+    new_machine(&data_dir, &fourth);
+    assert_done(&sampark(&fourth, &["restore", &archive]));
+    let program = Program::serve(&fourth, None);
+    let url = std::fs::read_to_string(fourth.join("database.url")).unwrap();
+    assert_eq!(count_visits(&url).await, 80);
     drop(program);
 
     let refusals = refuse_what_is_not_ours(&data_dir, &dir);
     row.held(
         2,
         format!(
-            "restored to a moment and to the end; {refusals} damaged, altered or foreign backups refused"
+            "restored to a moment, to the end, and once more after that; {refusals} damaged, altered or foreign backups refused"
         ),
     );
 }
