@@ -307,12 +307,14 @@ impl Db {
     /// # Errors
     /// 503 when no connection can be had.
     pub async fn begin(&self, mode: Mode) -> Result<Transaction, ApiError> {
-        let attempt = self.reach.enter()?;
+        self.reach.check()?;
         let mut deadline = Instant::now() + self.begin_wait;
         let share = self.shares.take(mode).await?;
         if mode == Mode::LongRead {
             deadline = Instant::now() + self.begin_wait;
         }
+        // Only now: who waits for a share must not be the one on whose try all others wait.
+        let attempt = self.reach.enter()?;
         let begun = match tokio::time::timeout_at(deadline, self.begin_pooled(mode)).await {
             Ok(begun) => begun,
             Err(late) => Err(ApiError::unavailable("the database cannot be reached", late)

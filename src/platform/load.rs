@@ -8,6 +8,8 @@ use std::time::Duration;
 const MOST_WAIT: Duration = Duration::from_millis(600);
 /// What waits is always admitted up to here: a phone's largest batch, so that the lanes never run dry.
 const ALWAYS: usize = 500;
+/// A smaller group tells nothing of the rate: what each costs alone, a commit or a lock, is nearly all of what it took.
+const TELLING: usize = 50;
 /// A measured group counts an eighth, so that one slow commit closes no door.
 const WEIGHT: u64 = 8;
 
@@ -54,6 +56,9 @@ impl Load {
 
     /// Notes that so many items took so long while so many lanes were at work.
     pub fn measured(&self, items: usize, took: Duration, lanes: u32) {
+        if items < TELLING {
+            return;
+        }
         let Ok(items) = u64::try_from(items) else { return };
         let nanos = u64::try_from((took / lanes.max(1)).as_nanos()).unwrap_or(u64::MAX);
         let Some(now) = nanos.checked_div(items) else {
@@ -92,6 +97,17 @@ mod tests {
         drop(second);
         assert!(load.enter(1).is_some(), "what always has room");
         drop(first);
+        assert!(!load.is_over());
+    }
+
+    #[test]
+    fn visits_that_come_one_by_one_do_not_count_as_slow() {
+        let load = Load::default();
+        load.measured(1_000, Duration::from_millis(100), 2);
+        for _ in 0..100 {
+            load.measured(1, Duration::from_millis(5), 2);
+        }
+        let _waiting = load.enter(2_000).unwrap();
         assert!(!load.is_over());
     }
 

@@ -36,6 +36,20 @@ struct State {
     trying: bool,
 }
 
+impl State {
+    /// Whether this would be the one that tries; an error if it is not its turn.
+    fn may_try(&self) -> Result<bool, ApiError> {
+        match self.lost_until {
+            None => Ok(false),
+            Some(until) if until <= Instant::now() && !self.trying => Ok(true),
+            Some(_) => Err(ApiError::unavailable(
+                "the database cannot be reached",
+                "it could not be reached a moment ago",
+            )),
+        }
+    }
+}
+
 impl std::fmt::Debug for Reach {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Reach").finish_non_exhaustive()
@@ -66,25 +80,22 @@ impl Reach {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether it makes sense to wait for a turn: nobody queues for what is out of reach.
+    ///
+    /// # Errors
+    /// As [`Reach::enter`]. It takes no leave: whoever waits meanwhile is not the one that tries.
+    pub fn check(&self) -> Result<(), ApiError> {
+        self.state().may_try().map(|_| ())
+    }
+
     /// Leave to begin.
     ///
     /// # Errors
     /// 503 at once while it is out of reach and somebody else is trying, or has tried a moment ago.
     pub fn enter(&self) -> Result<Attempt, ApiError> {
         let mut state = self.state();
-        let first = match state.lost_until {
-            None => false,
-            Some(until) if until <= Instant::now() && !state.trying => {
-                state.trying = true;
-                true
-            }
-            Some(_) => {
-                return Err(ApiError::unavailable(
-                    "the database cannot be reached",
-                    "it could not be reached a moment ago",
-                ));
-            }
-        };
+        let first = state.may_try()?;
+        state.trying |= first;
         Ok(Attempt {
             reach: self.clone(),
             first,
@@ -181,7 +192,9 @@ mod tests {
         two.reached();
         assert!(reach.enter().is_err(), "a moment ago it was lost");
         tokio::time::sleep(RETRY).await;
+        reach.check().unwrap();
         let first = reach.enter().unwrap();
+        assert!(reach.check().is_err(), "nobody waits for it");
         assert!(reach.enter().is_err(), "somebody is trying");
         drop(first);
         reach.enter().unwrap().reached();

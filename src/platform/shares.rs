@@ -20,13 +20,14 @@ pub struct Shares {
 }
 
 impl Shares {
-    /// Up to three are left to writes, and a quarter of all is for long reads at most.
+    /// A quarter of all is for long reads, up to three are left to writes, and the rest is for reads.
     #[must_use]
     pub fn of(size: usize) -> Self {
-        let kept = (size / 4).min(3);
+        let (kept, long) = ((size / 4).min(3), (size / 4).max(1));
+        let reads = size.saturating_sub(kept).saturating_sub(long);
         Self {
-            reads: Arc::new(Semaphore::new(size.saturating_sub(kept).max(1))),
-            long_reads: Arc::new(Semaphore::new((size / 4).max(1))),
+            reads: Arc::new(Semaphore::new(reads.max(1))),
+            long_reads: Arc::new(Semaphore::new(long)),
         }
     }
 
@@ -49,6 +50,20 @@ impl Shares {
         match permit.await {
             Ok(permit) => permit.map(Some).map_err(ApiError::internal),
             Err(late) => Err(ApiError::unavailable("too many readers at once", late)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readers_of_all_kinds_together_leave_some_to_writes() {
+        for size in 4..200 {
+            let shares = Shares::of(size);
+            let readers = shares.reads.available_permits() + shares.long_reads.available_permits();
+            assert!(readers < size, "{readers} of {size}");
         }
     }
 }
