@@ -23,6 +23,9 @@ async fn scene() -> Scene {
     let world = World::build(&app).await;
     let campaign = world.campaign("IN").await;
     let author = world.actor(&app, Role::BoothWorker, "S1-B1").await;
+    // Every booth lies a good four kilometres from where the visits are made.
+    let placed = "UPDATE units SET lat = $1, lon = 80.946 WHERE level = 'booth'";
+    world.db.execute(placed, &[&(LAT + 0.04)]).await.unwrap();
     Scene {
         app,
         world,
@@ -72,11 +75,13 @@ fn assert_shown(answer: &Answer, whole: bool, who: &str) {
         if whole {
             assert_eq!(visit["note"], NOTE, "{who}");
             assert_eq!(visit["location"]["lat"], LAT, "{who}");
+            assert!((4_400.0..4_500.0).contains(&distance(visit)) && distance(visit) % 100.0 != 0.0);
             assert!(visit.get("withheld").is_none(), "{who}");
         } else {
             assert_eq!(visit["note"], Value::Null, "{who}");
             assert_eq!(visit["location"]["lat"], 26.847, "{who}");
             assert_eq!(visit["location"]["lon"], 80.946, "{who}");
+            assert_eq!(distance(visit), 4_500.0, "{who}: no finer than the place");
             let withheld = visit["withheld"].as_array().unwrap();
             assert!(
                 withheld.contains(&json!("note")) && withheld.contains(&json!("location")),
@@ -93,6 +98,19 @@ fn assert_shown(answer: &Answer, whole: bool, who: &str) {
         }
     }
     assert_text(answer, whole, who);
+}
+
+/// How far from the booth a visit was made, as the answer tells it.
+fn distance(visit: &Value) -> f64 {
+    let flags = visit["flags"].as_array().unwrap();
+    let far = flags
+        .iter()
+        .find(|flag| flag["code"] == "far_from_booth")
+        .unwrap();
+    let metres = far["measured"].as_f64().unwrap();
+    let reason = far["reason"].as_str().unwrap();
+    assert!(reason.contains(&metres.to_string()), "{far}");
+    metres
 }
 
 fn assert_text(answer: &Answer, whole: bool, who: &str) {

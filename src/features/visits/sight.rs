@@ -94,6 +94,8 @@ impl Sight {
     #[must_use]
     pub fn show(&self, row: VisitRow) -> VisitView {
         let own = Some(row.worker_id) == self.own;
+        let far = !own && !self.place.holds(row.booth_id);
+        let row = if far { blur_distances(row) } else { row };
         let mut view = VisitView::whole(row, &self.language);
         if !own && !self.note.holds(view.booth_id) {
             if view.note.take().is_some() {
@@ -105,12 +107,26 @@ impl Sight {
                 view.withheld.push(Withheld::FlagAnswers);
             }
         }
-        if !own && !self.place.holds(view.booth_id) && view.location.is_some() {
+        if far && view.location.is_some() {
             view.location = view.location.map(from_afar);
             view.withheld.push(Withheld::Location);
         }
         view
     }
+}
+
+/// A metre-exact distance from a known place would tell what the coarse location withholds: rounded up to 100 m, as
+/// coarse as that, and still above the bound that it passed.
+fn blur_distances(mut row: VisitRow) -> VisitRow {
+    for flag in row.flags.as_array_mut().into_iter().flatten() {
+        let distance = flag["measured"]
+            .as_f64()
+            .filter(|_| flag["code"] == "far_from_booth");
+        if let Some(metres) = distance {
+            flag["measured"] = ((metres / 100.0).ceil() * 100.0).into();
+        }
+    }
+    row
 }
 
 fn from_afar(position: Position) -> Position {
