@@ -4,11 +4,13 @@
 //! stops. What is signed is the text of [`SignedHead::text`], by Ed25519 (RFC 8032) with a key of its own
 //! ([`super::keys`]).
 
+use std::collections::HashMap;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use diesel::sql_types::{BigInt, Binary, Bool, Integer, Text, Timestamptz};
-use diesel::{OptionalExtension, QueryResult};
+use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Text, Timestamptz};
+use diesel::{OptionalExtension, QueryResult, QueryableByName};
 use diesel_async::RunQueryDsl;
 
 use super::entry::Digest;
@@ -150,6 +152,34 @@ pub async fn head_covering(tx: &mut Tx, state_id: UnitId, number: i64) -> QueryR
         .get_result(tx)
         .await
         .optional()
+}
+
+#[derive(diesel::QueryableByName)]
+struct CoveringRow {
+    #[diesel(sql_type = BigInt)]
+    number: i64,
+    #[diesel(embed)]
+    head: SignedHead,
+}
+
+/// The same for several numbers of a state; those that no head covers are left out.
+///
+/// # Errors
+/// What the database says.
+pub async fn heads_covering(
+    tx: &mut Tx,
+    state_id: UnitId,
+    numbers: &[i64],
+) -> QueryResult<HashMap<i64, SignedHead>> {
+    let rows: Vec<CoveringRow> = statement(
+        "SELECT n.number, s.* FROM unnest($1::bigint[]) AS n (number) CROSS JOIN LATERAL (
+             SELECT * FROM signed_heads s WHERE s.state_id = $2 AND s.size >= n.number ORDER BY s.size LIMIT 1) s",
+    )
+    .bind::<Array<BigInt>, _>(numbers)
+    .bind::<Integer, _>(state_id)
+    .load(tx)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.number, row.head)).collect())
 }
 
 /// The newest signed head of every state that has one.

@@ -150,6 +150,31 @@ pub async fn inclusion_proof(
     }
 }
 
+/// The same for several entries (number, size of the tree) of a state, read at once.
+///
+/// # Errors
+/// What the database says.
+pub async fn inclusion_proofs(
+    tx: &mut Tx,
+    state_id: UnitId,
+    entries: &[(u64, u64)],
+) -> QueryResult<Vec<Option<Vec<Digest>>>> {
+    let lists = entries.iter().map(|(number, size)| {
+        let index = number.checked_sub(1)?;
+        merkle::inclusion(index, *size)
+    });
+    let lists: Vec<Option<Vec<Range<u64>>>> = lists.collect();
+    let asked: Vec<&[Range<u64>]> = lists
+        .iter()
+        .map(|list| list.as_deref().unwrap_or_default())
+        .collect();
+    let proofs = hashes_of_each(tx, state_id, &asked).await?;
+    let proved = lists.iter().zip(proofs);
+    Ok(proved
+        .map(|(list, proof)| proof.filter(|_| list.is_some()))
+        .collect())
+}
+
 /// The hashes that prove that the tree of the first `second` entries begins with that of the first `first`. `None`
 /// unless `0 < first <= second`, or if the tree is not that long.
 ///
@@ -196,20 +221,29 @@ pub async fn kept_nodes(
 }
 
 async fn hashes_of(tx: &mut Tx, state_id: UnitId, ranges: &[Range<u64>]) -> QueryResult<Option<Vec<Digest>>> {
-    let wanted: BTreeSet<Node> = ranges.iter().flat_map(merkle::full_subtrees).collect();
+    let mut each = hashes_of_each(tx, state_id, std::slice::from_ref(&ranges)).await?;
+    Ok(each.pop().flatten())
+}
+
+/// The hashes of several lists of ranges, read at once: `None` where one is not in the tree.
+async fn hashes_of_each(
+    tx: &mut Tx,
+    state_id: UnitId,
+    lists: &[impl AsRef<[Range<u64>]>],
+) -> QueryResult<Vec<Option<Vec<Digest>>>> {
+    let ranges = lists.iter().flat_map(AsRef::as_ref);
+    let wanted: BTreeSet<Node> = ranges.flat_map(merkle::full_subtrees).collect();
     let kept: BTreeSet<Node> = wanted.iter().flat_map(kept_under).collect();
     let kept = load(tx, state_id, &kept).await?;
-    let mut hashes = HashMap::with_capacity(wanted.len());
-    for node in wanted {
-        let Some(hash) = combine(&node, &kept) else {
-            return Ok(None);
-        };
-        hashes.insert(node, hash);
-    }
-    Ok(ranges
-        .iter()
-        .map(|range| merkle::hash_of(range, &hashes))
-        .collect())
+    let hashes: HashMap<Node, Digest> = wanted
+        .into_iter()
+        .filter_map(|node| combine(&node, &kept).map(|hash| (node, hash)))
+        .collect();
+    let hashed = |ranges: &[Range<u64>]| {
+        let hashes = ranges.iter().map(|range| merkle::hash_of(range, &hashes));
+        hashes.collect()
+    };
+    Ok(lists.iter().map(|ranges| hashed(ranges.as_ref())).collect())
 }
 
 /// The kept subtrees (or leaves) that a subtree is made of, left to right: 1, 2, 4 or 8.

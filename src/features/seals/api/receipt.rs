@@ -1,7 +1,6 @@
 //! Receipts: for whoever made a visit, that it is in the sealed journal.
 
-use std::collections::hash_map::Entry as Slot;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use actix_web::{get, web};
 use base64::Engine;
@@ -13,7 +12,7 @@ use crate::access::Caller;
 use crate::features::seals::wire::{CommitmentView, ReceiptView, encoded};
 use crate::features::visits::{VersionRow, VisitRow, commitment, find_visit, versions_of};
 use crate::journal::head::HeadView;
-use crate::journal::seal::{SignedHead, head_covering};
+use crate::journal::seal::{SignedHead, heads_covering};
 use crate::journal::stored::entries_by;
 use crate::journal::{StoredEntry, tree};
 use crate::platform::body::Path;
@@ -23,8 +22,8 @@ use crate::platform::error::{ApiError, Problem};
 use crate::platform::ids::{UnitId, VisitId, WorkerId};
 use crate::platform::reply::Reply;
 
-/// A head that covers an entry, and the proof that leads to it; `None` while none does.
-type Proved = Option<(SignedHead, Vec<String>)>;
+/// By an entry's number: a head that covers it, and the proof that leads to it.
+type Proofs = HashMap<i64, (SignedHead, Vec<String>)>;
 
 /// The receipt of a visit
 ///
@@ -66,26 +65,21 @@ pub async fn receipts_of(tx: &mut Tx, visits: &[&VisitRow]) -> Result<Vec<Receip
         states.entry(visit.state_id).or_default().push(written);
     }
     let mut entries: HashMap<(UnitId, Uuid, i32), StoredEntry> = HashMap::new();
+    let mut proofs: HashMap<UnitId, Proofs> = HashMap::new();
     for (state_id, written) in states {
-        for entry in entries_by(tx, state_id, &written).await? {
+        let found = entries_by(tx, state_id, &written).await?;
+        proofs.insert(state_id, prove(tx, state_id, &found).await?);
+        for entry in found {
             for (id, version) in entry.made_versions() {
                 entries.insert((state_id, id, version), entry.clone());
             }
         }
     }
-    let mut proofs: HashMap<(UnitId, i64), Proved> = HashMap::new();
     let mut receipts = Vec::with_capacity(visits.len());
     for visit in visits {
         let entry = entries.get(&(visit.state_id, visit.id.0, visit.version));
-        let mut proof = None;
-        if let Some(entry) = entry {
-            let key = (entry.state_id, entry.number);
-            if let Slot::Vacant(slot) = proofs.entry(key) {
-                slot.insert(prove(tx, entry).await?);
-            }
-            proof = proofs.get(&key).cloned().flatten();
-        }
-        let (head, hashes) = proof.unzip();
+        let proof = entry.and_then(|entry| proofs.get(&entry.state_id)?.get(&entry.number));
+        let (head, hashes) = proof.cloned().unzip();
         receipts.push(ReceiptView {
             visit_id: visit.id,
             version: visit.version,
@@ -102,16 +96,25 @@ pub async fn receipts_of(tx: &mut Tx, visits: &[&VisitRow]) -> Result<Vec<Receip
     Ok(receipts)
 }
 
-/// The first signed head that covers an entry, with the path to it.
-async fn prove(tx: &mut Tx, entry: &StoredEntry) -> Result<Option<(SignedHead, Vec<String>)>, ApiError> {
-    let Some(head) = head_covering(tx, entry.state_id, entry.number).await? else {
-        return Ok(None);
-    };
-    let (Ok(number), Ok(size)) = (u64::try_from(entry.number), u64::try_from(head.size)) else {
-        return Ok(None);
-    };
-    let proof = tree::inclusion_proof(tx, entry.state_id, number, size).await?;
-    Ok(proof.map(|proof| (head, encoded(&proof))))
+/// The first signed head that covers each of a state's entries, with the path to it; nothing of those that none covers.
+async fn prove(tx: &mut Tx, state_id: UnitId, entries: &[StoredEntry]) -> Result<Proofs, ApiError> {
+    let numbers: BTreeSet<i64> = entries.iter().map(|entry| entry.number).collect();
+    let numbers: Vec<i64> = numbers.into_iter().collect();
+    let heads: Vec<(i64, SignedHead)> = heads_covering(tx, state_id, &numbers)
+        .await?
+        .into_iter()
+        .collect();
+    let asked = heads.iter().map(|(number, head)| {
+        let number = u64::try_from(*number).map_err(ApiError::internal)?;
+        let size = u64::try_from(head.size).map_err(ApiError::internal)?;
+        Ok((number, size))
+    });
+    let asked: Vec<(u64, u64)> = asked.collect::<Result<_, ApiError>>()?;
+    let paths = tree::inclusion_proofs(tx, state_id, &asked).await?;
+    let proved = heads.into_iter().zip(paths);
+    Ok(proved
+        .filter_map(|((number, head), path)| Some((number, (head, encoded(&path?)))))
+        .collect())
 }
 
 /// What the entry that made this version made, in its order.

@@ -145,12 +145,16 @@ pub async fn misfits(tx: &mut Tx, most: i64) -> QueryResult<Vec<MisfitRow>> {
 /// Versions that no entry tells of, or that are missing between others, the first few.
 pub async fn strangers(tx: &mut Tx, most: i64) -> QueryResult<Vec<MisfitRow>> {
     statement(
-        "(SELECT v.kind, v.id, 'has a version ' || v.version || ' that no entry made' AS what,
+        "WITH told AS MATERIALIZED (
+             SELECT w.write_id FROM row_writes w JOIN (
+                 SELECT leaf_hash FROM journal UNION ALL SELECT leaf_hash FROM journal_inbox
+             ) e ON e.leaf_hash = w.leaf
+         )
+         (SELECT v.kind, v.id, 'has a version ' || v.version || ' that no entry made' AS what,
                  NULL::int AS state_id, NULL::bigint AS number
-          FROM row_versions v LEFT JOIN row_writes w ON w.write_id = v.write_id
+          FROM row_versions v LEFT JOIN told t ON t.write_id = v.write_id
           WHERE CASE WHEN v.version = 0 THEN v.write_id <> '00000000-0000-0000-0000-000000000000'
-                     ELSE w.leaf IS NULL OR (NOT EXISTS (SELECT 1 FROM journal j WHERE j.leaf_hash = w.leaf)
-                                         AND NOT EXISTS (SELECT 1 FROM journal_inbox i WHERE i.leaf_hash = w.leaf)) END
+                     ELSE t.write_id IS NULL END
           ORDER BY v.kind, v.id LIMIT $1)
          UNION ALL
          (SELECT v.kind, v.id, 'lacks one of its versions', NULL, NULL
