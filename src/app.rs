@@ -199,7 +199,8 @@ pub fn build(
         limits: state.limits.clone(),
         metrics: state.metrics.clone(),
     };
-    let refusals = state.refusals.clone();
+    // On a standby nothing can be kept, so nothing may pile up.
+    let refusals = state.standby.is_none().then(|| state.refusals.clone());
     App::new()
         .wrap(Compress::default())
         .wrap(from_fn(move |request, next| {

@@ -52,11 +52,12 @@ pub struct Gate {
     pub metrics: Metrics,
 }
 
-/// Around every request: its id, its log line, its metric, the headers that every answer carries.
+/// Around every request: its id, its log line, its metric, the headers that every answer carries; and, where they can be
+/// kept, a note of what was refused.
 pub async fn observe(
     metrics: Metrics,
     config: Arc<Config>,
-    refusals: Refusals,
+    refusals: Option<Refusals>,
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
@@ -79,7 +80,9 @@ pub async fn observe(
             let route = response.request().match_pattern();
             let route = route.as_deref().unwrap_or("-");
             answered(route, response.status().as_u16());
-            note_refusal(&refusals, &response, method.as_str(), route);
+            if let Some(refusals) = &refusals {
+                note_refusal(refusals, &response, method.as_str(), route);
+            }
             let allowances = response.request().extensions().get::<Allowances>().cloned();
             let as_of = response.request().extensions_mut().remove::<AsOf>();
             if let Some(AsOf(as_of)) = as_of {
