@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sampark::platform::backups;
 use sampark::platform::config::Config;
+use sampark::platform::dial::dial;
 use sampark::platform::embedded_postgres::{EmbeddedPostgres, Options};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -101,9 +102,8 @@ fn note_of(config: &Config) -> PathBuf {
 }
 
 async fn answers(url: &str) -> bool {
-    let connecting = tokio_postgres::connect(url, tokio_postgres::NoTls);
     matches!(
-        tokio::time::timeout(Duration::from_secs(2), connecting).await,
+        tokio::time::timeout(Duration::from_secs(2), dial(url)).await,
         Ok(Ok(_))
     )
 }

@@ -17,10 +17,10 @@ use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::process::Command;
-use tokio_postgres::NoTls;
 use tokio_postgres::config::Host;
 
 use super::data_keys::DataKeys;
+use super::dial::{DialError, Target, dial};
 use super::embedded_postgres::find_programs;
 
 /// What a backup is.
@@ -53,6 +53,8 @@ pub enum BackupError {
     },
     #[error("the database")]
     Database(#[from] tokio_postgres::Error),
+    #[error("the database")]
+    Unreachable(#[from] DialError),
     #[error(transparent)]
     Programs(#[from] super::embedded_postgres::PostgresError),
 }
@@ -177,8 +179,8 @@ pub async fn take(
     keys: &DataKeys,
     now: DateTime<Utc>,
 ) -> Result<(PathBuf, Note)> {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-    tokio::spawn(connection);
+    let (client, wire) = dial(url).await?;
+    tokio::spawn(wire);
     let about = client.query_one(ABOUT, &[]).await?;
     let number: i32 = about.try_get(1)?;
     let server_version = u32::try_from(number / 10_000).unwrap_or_default();
@@ -216,12 +218,17 @@ async fn instant_of(client: &tokio_postgres::Client) -> Result<DateTime<Utc>> {
 
 /// The command, with the password where other users do not see it.
 fn base_backup(url: &str, bin: &Path, data: &Path) -> Result<Command> {
-    let config: tokio_postgres::Config = url.parse()?;
+    let target = Target::parse(url)?;
+    let config = target.config();
     let mut command = Command::new(bin.join("pg_basebackup"));
-    command
-        .arg("-D")
-        .arg(data)
-        .args(["-X", "stream", "-c", "fast", "--manifest-checksums=SHA256", "-w"]);
+    command.arg("-D").arg(data).envs(target.libpq()).args([
+        "-X",
+        "stream",
+        "-c",
+        "fast",
+        "--manifest-checksums=SHA256",
+        "-w",
+    ]);
     match config.get_hosts().first() {
         Some(Host::Tcp(host)) => {
             command.args(["-h", host]);

@@ -15,9 +15,10 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot, watch};
 use tokio::time::Instant;
 
-mod connect;
+pub(super) mod connect;
 
 use super::data_keys::DataKeys;
+use super::dial::{DialError, dial};
 use super::error::{ApiError, Code, Transient};
 use super::reach::Reach;
 use super::shares::Shares;
@@ -370,16 +371,19 @@ impl Db {
         let url = self.url.clone();
         let runtime = self.runtime.handle.clone();
         let connecting = self.runtime.handle.spawn(async move {
-            let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await?;
-            runtime.spawn(connection);
+            let (client, wire) = dial(&url).await?;
+            runtime.spawn(wire);
             client.batch_execute(STAGING_SESSION).await?;
-            Ok(client)
+            Ok::<_, DialError>(client)
         });
         let client = tokio::time::timeout(CONNECT_WAIT, connecting)
             .await
             .map_err(|error| ApiError::unavailable("the database cannot be reached", error))?
             .map_err(ApiError::internal)?
-            .map_err(staging_error)?;
+            .map_err(|error| match error {
+                DialError::Postgres(error) => staging_error(error),
+                other => ApiError::unavailable("the database cannot be reached", other),
+            })?;
         attempt.reached();
         let staged = self.reach.attend(stage(&client)).await?;
         let mut conn = AsyncPgConnection::try_from(client)

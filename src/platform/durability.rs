@@ -1,9 +1,8 @@
 //! Whether the database keeps what it says it has kept, asked at start: field data cannot be collected twice.
 
-use tokio_postgres::NoTls;
-
 use super::config::Durability;
 use super::db::BEGIN_WAIT;
+use super::dial::{DialError, Target, dial};
 use super::error::ApiError;
 
 /// What is asked for, the values that lose data, and what is lost then.
@@ -62,6 +61,11 @@ fn doubts(values: &[(&'static str, String)]) -> Vec<Doubt> {
 /// # Errors
 /// If it cannot be asked, or loses data and that is not allowed.
 pub async fn check(url: &str, durability: Durability) -> Result<(), ApiError> {
+    if Target::parse(url).is_ok_and(|target| target.is_exposed()) {
+        tracing::warn!(
+            "what is said to the database can be read on the way: add sslmode=verify-full to its URL"
+        );
+    }
     let asked = tokio::time::timeout(BEGIN_WAIT, ask(url)).await;
     let late = |late| ApiError::unavailable("the database does not answer", late);
     let doubts = doubts(&asked.map_err(late)??);
@@ -84,16 +88,18 @@ pub async fn check(url: &str, durability: Durability) -> Result<(), ApiError> {
 }
 
 async fn ask(url: &str) -> Result<Vec<(&'static str, String)>, ApiError> {
-    let failed = |error| ApiError::unavailable("the database cannot be asked how it keeps data", error);
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.map_err(failed)?;
-    tokio::spawn(connection);
+    let failed =
+        |error: DialError| ApiError::unavailable("the database cannot be asked how it keeps data", error);
+    let (client, wire) = dial(url).await.map_err(failed)?;
+    tokio::spawn(wire);
     let mut values = Vec::new();
     for (setting, ..) in SETTINGS {
         let row = client
             .query_one("SELECT current_setting($1)", &[&setting])
             .await
-            .map_err(failed)?;
-        values.push((setting, row.try_get(0).map_err(failed)?));
+            .map_err(|error| failed(error.into()))?;
+        let value = row.try_get(0).map_err(|error| failed(error.into()))?;
+        values.push((setting, value));
     }
     Ok(values)
 }

@@ -1,9 +1,11 @@
 //! Migrations: compiled in, run at start and by `sampark migrate`, safe when several start at once.
 
-use diesel_async::{AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, SimpleAsyncConnection};
+use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::db::BEGIN_WAIT;
+use super::db::connect::establish;
+use super::dial::{DialError, dial};
 use super::error::ApiError;
 use super::wall;
 
@@ -44,7 +46,7 @@ pub async fn ensure(url: &str) -> Result<(), ApiError> {
     if may_migrate(url).await? {
         return run(url).await.map(|_| ());
     }
-    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
+    let (client, connection) = dial(url)
         .await
         .map_err(|error| ApiError::unavailable("the database cannot be reached", error))?;
     let connection = tokio::spawn(connection);
@@ -67,10 +69,8 @@ pub async fn ensure(url: &str) -> Result<(), ApiError> {
 }
 
 async fn may_migrate(url: &str) -> Result<bool, ApiError> {
-    let unreachable =
-        |error: tokio_postgres::Error| ApiError::unavailable("the database cannot be reached", error);
-    let connecting = tokio_postgres::connect(url, tokio_postgres::NoTls);
-    let (client, connection) = tokio::time::timeout(BEGIN_WAIT, connecting)
+    let unreachable = |error: DialError| ApiError::unavailable("the database cannot be reached", error);
+    let (client, connection) = tokio::time::timeout(BEGIN_WAIT, dial(url))
         .await
         .map_err(|late| ApiError::unavailable("the database does not answer", late))?
         .map_err(unreachable)?;
@@ -83,7 +83,7 @@ async fn may_migrate(url: &str) -> Result<bool, ApiError> {
         .await;
     drop(client);
     let _ = connection.await;
-    Ok(asked.map_err(unreachable)?.get(0))
+    Ok(asked.map_err(DialError::from).map_err(unreachable)?.get(0))
 }
 
 /// Takes every migration back; for tests.
@@ -128,7 +128,7 @@ async fn on_own_thread<T: Send + 'static>(
             .build()
             .map_err(ApiError::internal)?;
         runtime.block_on(async move {
-            let mut conn = AsyncPgConnection::establish(&url)
+            let mut conn = establish(&url)
                 .await
                 .map_err(|error| ApiError::unavailable("the database cannot be reached", error))?;
             conn.batch_execute(wall::MIGRATION).await?;

@@ -9,6 +9,7 @@ pub mod config;
 pub mod csv;
 pub mod data_keys;
 pub mod db;
+pub mod dial;
 pub mod durability;
 pub mod embedded_postgres;
 pub mod error;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
+use super::dial::dial;
 use super::error::ApiError;
 
 /// How long after a failure the next one tries.
@@ -128,12 +129,12 @@ impl Reach {
     async fn answers(&self) -> bool {
         let (url, runtime) = (self.url.clone(), self.runtime.clone());
         let asking = self.runtime.spawn(async move {
-            match tokio_postgres::connect(&url, tokio_postgres::NoTls).await {
-                Ok((client, connection)) => {
-                    runtime.spawn(connection);
+            match dial(&url).await {
+                Ok((client, wire)) => {
+                    runtime.spawn(wire);
                     client.batch_execute("").await.is_ok()
                 }
-                Err(error) => error.as_db_error().is_some(),
+                Err(error) => error.is_refusal(),
             }
         });
         let stop = asking.abort_handle();

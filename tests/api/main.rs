@@ -20,6 +20,7 @@ mod bulk_voids;
 mod cadre;
 mod campaigns;
 mod contacts;
+mod database_tls;
 mod direction;
 mod draws;
 mod edge;

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::{CONNECT_WAIT, POOL_WAIT};
+use crate::platform::dial::dial;
 use crate::platform::error::{ApiError, Transient, is_full};
 
 /// What every connection is set to: no wait is without a bound, and whoever logged in, it is the server's role that works,
@@ -59,12 +60,19 @@ impl<T> Drop for Wanted<T> {
 }
 
 async fn connect(url: &str) -> diesel::ConnectionResult<AsyncPgConnection> {
-    use diesel_async::AsyncConnection;
-    let mut conn = AsyncPgConnection::establish(url).await?;
+    let mut conn = establish(url).await?;
     conn.batch_execute(SESSION)
         .await
         .map_err(ConnectionError::CouldntSetupConfiguration)?;
     Ok(conn)
+}
+
+/// A connection as it comes, in nobody's role.
+pub async fn establish(url: &str) -> diesel::ConnectionResult<AsyncPgConnection> {
+    let (client, wire) = dial(url)
+        .await
+        .map_err(|error| ConnectionError::BadConnection(error.to_string()))?;
+    AsyncPgConnection::try_from_client_and_connection(client, wire).await
 }
 
 pub(super) fn pool_error(error: PoolError) -> ApiError {

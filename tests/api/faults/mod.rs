@@ -193,7 +193,7 @@ async fn assert_settled(program: &Program, before: Option<Usage>, row: &Row) -> 
 }
 
 /// Waits until something is so, for so long at most.
-async fn eventually(bound: Duration, what: &str, is_so: impl AsyncFn() -> bool) {
+pub(crate) async fn eventually(bound: Duration, what: &str, is_so: impl AsyncFn() -> bool) {
     let deadline = std::time::Instant::now() + bound;
     while !is_so().await {
         assert!(
