@@ -9,6 +9,7 @@
 //! - `breach [--reads N]`: how long "who read whom" takes over a million readings;
 //! - `flags`: what the flags of visits cost;
 //! - `reports`: what reports of a state cost, by its size;
+//! - `wall`: what row-level security costs, writing and reading;
 //! - `indexes`: what each index of visits costs;
 //! - `overload`: what is served, and how fast, as more and more is offered; drawn in docs/pictures;
 //! - `growth [--visits N]`: recording, totals, lists, exports and imports among 100 thousand to 10 million visits (N at most)
@@ -43,6 +44,7 @@ mod sign_in;
 mod soak;
 mod statistics;
 mod token;
+mod wall;
 mod world;
 
 use std::path::PathBuf;
@@ -201,6 +203,16 @@ async fn main() {
             )
             .await
         }
+        "wall" => {
+            wall::run(
+                stand.program.address,
+                &stand.world,
+                &stand.url,
+                arguments.rounds,
+                time,
+            )
+            .await
+        }
         "overload" => {
             let picture = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/pictures/overload.svg");
             overload::measure(stand.program.address, &stand.world, time, &picture).await;
@@ -209,7 +221,7 @@ async fn main() {
         "soak" => soak::measure(&stand, arguments.minutes).await,
         mode => {
             panic!(
-                "{mode}: sign-in, token, roster, breach, flags, indexes, reports, overload, growth and soak can be asked for"
+                "{mode}: sign-in, token, roster, breach, flags, wall, indexes, reports, overload, growth and soak can be asked for"
             )
         }
     }
