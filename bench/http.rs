@@ -56,10 +56,32 @@ impl Connection {
         self.send(request.into_bytes()).await
     }
 
+    /// The status of a compressed answer, and how many bytes its body has on the wire.
+    pub async fn post_compressed(&mut self, path: &str, body: &str) -> (u16, usize) {
+        let request = format!(
+            "POST {path} HTTP/1.1\r\n{}accept-encoding: gzip\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            self.head,
+            body.len()
+        );
+        self.stream.write_all(request.as_bytes()).await.unwrap();
+        let mut bytes = 0;
+        let status = self.chunks(|chunk| bytes += chunk.len()).await;
+        (status, bytes)
+    }
+
     /// The status of a streamed answer, and how many lines its body has.
     pub async fn count_lines(&mut self, path: &str) -> (u16, usize) {
         let request = format!("GET {path} HTTP/1.1\r\n{}\r\n", self.head);
         self.stream.write_all(request.as_bytes()).await.unwrap();
+        let mut lines = 0;
+        let status = self
+            .chunks(|chunk| lines += chunk.iter().filter(|byte| **byte == b'\n').count())
+            .await;
+        (status, lines)
+    }
+
+    /// Reads a streamed answer to its end, chunk by chunk.
+    async fn chunks(&mut self, mut take: impl FnMut(&[u8])) -> u16 {
         self.buffer.clear();
         let head = self.line().await;
         let status = head[9..12].parse().unwrap();
@@ -72,17 +94,13 @@ impl Connection {
             }
         }
         assert!(streamed, "{status}: not a stream");
-        let mut lines = 0;
         loop {
             let length = usize::from_str_radix(&self.line().await, 16).unwrap();
             self.fill(length + 2).await;
-            lines += self.buffer[..length]
-                .iter()
-                .filter(|byte| **byte == b'\n')
-                .count();
+            take(&self.buffer[..length]);
             self.buffer.drain(..length + 2);
             if length == 0 {
-                return (status, lines);
+                return status;
             }
         }
     }

@@ -9,6 +9,7 @@
 //! - `breach [--reads N]`: how long "who read whom" takes over a million readings;
 //! - `flags`: what the flags of visits cost;
 //! - `reports`: what reports of a state cost, by its size;
+//! - `sync`: what a booth worker's first and idle sync take;
 //! - `wall`: what row-level security costs, writing and reading;
 //! - `indexes`: what each index of visits costs;
 //! - `overload`: what is served, and how fast, as more and more is offered; drawn in docs/pictures;
@@ -43,6 +44,7 @@ mod roster;
 mod sign_in;
 mod soak;
 mod statistics;
+mod sync;
 mod token;
 mod wall;
 mod world;
@@ -203,6 +205,7 @@ async fn main() {
             )
             .await
         }
+        "sync" => sync::ask(&stand).await,
         "wall" => {
             wall::run(
                 stand.program.address,
@@ -221,7 +224,7 @@ async fn main() {
         "soak" => soak::measure(&stand, arguments.minutes).await,
         mode => {
             panic!(
-                "{mode}: sign-in, token, roster, breach, flags, wall, indexes, reports, overload, growth and soak can be asked for"
+                "{mode}: sign-in, token, roster, breach, flags, sync, wall, indexes, reports, overload, growth and soak can be asked for"
             )
         }
     }

@@ -56,16 +56,6 @@ async fn read(address: SocketAddr, token: &str, path: &str) -> f64 {
     median(times)
 }
 
-/// Until the program knows of the roles that were changed behind its back.
-async fn known(address: SocketAddr, token: &str, role: &str) {
-    let mut client = Connection::open(address, token).await;
-    let until = Instant::now() + Duration::from_secs(30);
-    while !String::from_utf8_lossy(&client.get("/v1/me").await.1).contains(role) {
-        assert!(Instant::now() < until, "it never heard that one is a {role}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
 /// Median time of the statement that lays a scope down, in microseconds.
 async fn lay(url: &str) -> f64 {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
@@ -121,8 +111,8 @@ pub async fn run(address: SocketAddr, world: &World, url: &str, rounds: usize, t
     let tables: Vec<String> = tables.split(' ').map(str::to_owned).collect();
     world::execute(url, READERS).await;
     let (coordinator, worker) = (&world.tokens[0], &world.tokens[1]);
-    known(address, coordinator, "mandal_coordinator").await;
-    known(address, worker, "booth_worker").await;
+    world::known(address, coordinator, "mandal_coordinator").await;
+    world::known(address, worker, "booth_worker").await;
     let mut writers = world.clone();
     writers.tokens.drain(..2);
     http::store(address, &writers, STORED).await;

@@ -1,12 +1,16 @@
 //! A state with 2,000 booths and 2,048 signed-in workers, written straight into the database.
 
+use std::net::SocketAddr;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use sampark::access::KeyRing;
 use sampark::platform::clock::Clock;
 use sampark::platform::ids::{SessionId, WorkerId};
 use tokio_postgres::NoTls;
 use uuid::Uuid;
+
+use crate::http::Connection;
 
 /// Workers: so many that none makes more visits on a day than people do.
 pub const WORKERS: i32 = 2048;
@@ -100,4 +104,14 @@ pub async fn text(url: &str, sql: &str) -> String {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(connection);
     client.query_one(sql, &[]).await.unwrap().get(0)
+}
+
+/// Until the program knows of the roles that were changed behind its back.
+pub async fn known(address: SocketAddr, token: &str, role: &str) {
+    let mut client = Connection::open(address, token).await;
+    let until = Instant::now() + Duration::from_secs(30);
+    while !String::from_utf8_lossy(&client.get("/v1/me").await.1).contains(role) {
+        assert!(Instant::now() < until, "it never heard that one is a {role}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
