@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::sql_types::{Array, BigInt, Bool, Date, Double, Integer, Jsonb, Nullable, Text, Timestamptz};
-use diesel::{QueryResult, QueryableByName};
+use diesel::{OptionalExtension, QueryResult, QueryableByName};
 use diesel_async::RunQueryDsl;
 
 use super::wire::{GradeRule, NewGradeRule};
@@ -48,6 +48,19 @@ pub async fn rules_of(tx: &mut Tx, state_id: UnitId) -> QueryResult<Vec<RuleRow>
     .await
 }
 
+/// One version of a unit's rule.
+pub async fn find_rule(tx: &mut Tx, unit_id: UnitId, version: i32) -> QueryResult<Option<RuleRow>> {
+    statement(
+        "SELECT unit_id, version, rule, reason, made_by, made_at, true AS counts FROM strength_rules
+         WHERE unit_id = $1 AND version = $2",
+    )
+    .bind::<Integer, _>(unit_id)
+    .bind::<Integer, _>(version)
+    .get_result(tx)
+    .await
+    .optional()
+}
+
 /// Stores the next version of a unit's rule. The unit is held, so that two are numbered one after the other.
 pub async fn insert_rule(
     tx: &mut Tx,
@@ -80,7 +93,7 @@ struct IdRow {
     id: UnitId,
 }
 
-/// Has the permit's state, or every state, graded from the start.
+/// Has the permit's state, or every state that stands today, graded from the start.
 pub async fn request(
     tx: &mut Tx,
     permit: &Permit<StrengthGrade>,
@@ -90,7 +103,9 @@ pub async fn request(
         "INSERT INTO grading_runs AS r (state_id, day, after_id)
          SELECT s.id, a.today, 0 FROM (SELECT $1::date AS today, $2::int AS unit_id) a
          JOIN units u ON u.id = a.unit_id
-         JOIN units s ON s.level = 'state' AND (u.level = 'nation' OR s.id = u.id) ORDER BY s.id
+         JOIN units s ON s.level = 'state' AND (u.level = 'nation' OR s.id = u.id)
+         JOIN lineages l ON l.unit_id = s.id AND l.valid_from <= a.today AND (l.valid_to IS NULL OR l.valid_to > a.today)
+         ORDER BY s.id
          ON CONFLICT (state_id) DO UPDATE SET day = excluded.day, after_id = 0, finished_at = NULL
          RETURNING state_id AS id",
     )
@@ -314,12 +329,12 @@ pub async fn changes(
 pub struct HistoryRow {
     #[diesel(sql_type = Date)]
     pub graded_on: NaiveDate,
-    #[diesel(sql_type = Text)]
-    pub grade: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub grade: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
     pub previous: Option<String>,
-    #[diesel(sql_type = Double)]
-    pub score: f64,
+    #[diesel(sql_type = Nullable<Double>)]
+    pub score: Option<f64>,
     #[diesel(sql_type = Nullable<Integer>)]
     pub rule_unit_id: Option<UnitId>,
     #[diesel(sql_type = Integer)]

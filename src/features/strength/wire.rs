@@ -317,13 +317,15 @@ impl From<ChangeRow> for GradeChangeView {
 pub struct GradeView {
     #[schema(example = "2026-11-23")]
     pub graded_on: NaiveDate,
+    /// Null: it has none any more, as a mandal without booths.
     #[schema(example = "B")]
-    pub grade: String,
+    pub grade: Option<String>,
+    /// Null: it had none.
     #[schema(example = "C")]
     pub previous: Option<String>,
-    /// 0 to 100.
+    /// 0 to 100; null without a grade.
     #[schema(example = 60.0)]
-    pub score: f64,
+    pub score: Option<f64>,
     #[schema(value_type = Option<i32>, example = 2)]
     pub rule_unit_id: Option<UnitId>,
     #[schema(example = 1)]
@@ -336,7 +338,7 @@ impl From<HistoryRow> for GradeView {
             graded_on: row.graded_on,
             grade: row.grade,
             previous: row.previous,
-            score: (row.score * 10_000.0).round() / 10_000.0,
+            score: row.score.map(|score| (score * 10_000.0).round() / 10_000.0),
             rule_unit_id: row.rule_unit_id,
             rule_version: row.rule_version,
         }
