@@ -117,6 +117,23 @@ impl Scene {
         panic!("no step was made");
     }
 
+    /// Grades until there is nothing to grade: while a step that was left is under way, it is left to that one.
+    async fn grade_to_the_end(&self) {
+        let sql = "SELECT count(*) FROM grading_runs WHERE finished_at IS NULL OR day < $1";
+        let today = self.app.clock.today();
+        while self
+            .world
+            .db
+            .query_one(sql, &[&today])
+            .await
+            .unwrap()
+            .get::<_, i64>(0)
+            > 0
+        {
+            self.grade().await;
+        }
+    }
+
     /// All that is told of the state and of its first and last booth.
     async fn shown(&self) -> Value {
         let mut shown = vec![self.strength("S1", "since=2026-11-22").await];
@@ -220,6 +237,13 @@ async fn states_are_ranked_by_the_booths_that_rose_and_fell() {
             .map(|item| item["booths"]["graded"].as_i64().unwrap())
             .sum();
         assert_eq!(sum, 6, "{level}");
+        // Mandals cut across constituencies.
+        let mandals = &told["items"][0]["mandals"];
+        assert_eq!(
+            mandals.is_null(),
+            level.ends_with("constituency"),
+            "{level}: {mandals}"
+        );
     }
     let own = s.strength("S1-M2", "since=2026-11-23&level=mandal").await;
     assert_eq!(counts(&own["items"][0]["booths"]), "2 1 0 0 1 0 0");
@@ -393,9 +417,7 @@ async fn a_second_grading_of_a_day_is_shown_as_a_whole_and_by_one_rule() {
         "the old grading until the new one is done"
     );
     s.rule("S1", 200.0).await;
-    s.grade_in_part().await;
-    assert_eq!(s.shown().await, before);
-    s.grade().await;
+    s.grade_to_the_end().await;
     for booth in ["S1-B1", "last"] {
         let path = format!("/v1/units/{}/strength/history", s.world.unit(booth));
         let newest = s.admin().get(&path).await.expect(200).json["items"][0].clone();
@@ -413,12 +435,12 @@ async fn a_second_grading_of_a_day_is_shown_as_a_whole_and_by_one_rule() {
     s.app.clock.advance(TimeDelta::days(1));
     s.grade_in_part().await;
     s.ask_for_grading("S1").await;
-    s.grade().await;
+    s.grade_to_the_end().await;
     assert_eq!(s.history("last").await, ["2026-11-24 C", "2026-11-23 B"]);
     // Taken back on the same day, it is no change.
     s.rule("S1", 100.0).await;
     s.ask_for_grading("S1").await;
-    s.grade().await;
+    s.grade_to_the_end().await;
     assert_eq!(s.history("last").await, ["2026-11-23 B"]);
     let told = s.strength("S1", "since=2026-11-23").await;
     assert_eq!(counts(&told["items"][0]["booths"]), "1505 0 2 0 1503 0 0");
@@ -465,4 +487,74 @@ async fn a_state_that_stands_nowhere_yet_holds_up_no_other() {
     assert_eq!(asked["states"], json!([s.world.unit("S2")]));
     s.app.clock.advance(TimeDelta::days(8));
     assert_eq!(s.grade().await, 9, "both");
+}
+
+#[actix_web::test]
+async fn strength_is_told_by_levels_that_lie_wholly_under_the_unit() {
+    let s = scene().await;
+    s.rule("IN", 50.0).await;
+    s.visited("S1-B4", 2, 1).await;
+    s.grade().await;
+    for (unit, level) in [
+        ("IN", "nation"),
+        ("IN", "booth"),
+        ("S1-D1", "state"),
+        ("S1-D1", "parliamentary_constituency"),
+        ("S1-M2", "district"),
+        ("S1-M2", "assembly_constituency"),
+        ("S1-PC1", "state"),
+        ("S1-PC1", "mandal"),
+        ("S1-AC1", "parliamentary_constituency"),
+        ("S1-B4", "mandal"),
+    ] {
+        let path = format!("/v1/units/{}/strength?level={level}", s.world.unit(unit));
+        let refused = s.admin().get(&path).await.expect(422).json;
+        assert_eq!(refused["errors"][0]["pointer"], "/level", "{unit} {level}");
+    }
+    let of = |code: &str, n: i64| (code.to_owned(), n);
+    for (unit, level, wanted) in [
+        ("IN", "", vec![of("S1", 5), of("S2", 1)]),
+        ("S1", "", vec![of("S1", 5)]),
+        ("S1-D1", "", vec![of("S1-D1", 5)]),
+        ("S1-D1", "mandal", vec![of("S1-M1", 3), of("S1-M2", 2)]),
+        ("S1-M2", "mandal", vec![of("S1-M2", 2)]),
+        (
+            "S1-PC1",
+            "assembly_constituency",
+            vec![of("S1-AC1", 4), of("S1-AC2", 1)],
+        ),
+        ("S1-AC2", "", vec![of("S1-AC2", 1)]),
+        ("S1-B4", "", vec![of("S1-B4", 1)]),
+    ] {
+        let level = if level.is_empty() {
+            String::new()
+        } else {
+            format!("level={level}")
+        };
+        let told = s.strength(unit, &level).await;
+        let items: Vec<_> = told["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| {
+                let code = item["code"].as_str().unwrap();
+                of(code, item["booths"]["graded"].as_i64().unwrap())
+            })
+            .collect();
+        assert_eq!(items, wanted, "{unit} {level}");
+    }
+    // A booth rises by itself, and lists it.
+    s.app.clock.advance(TimeDelta::days(1));
+    s.visited("S1-B5", 2, 2).await;
+    s.grade().await;
+    let told = s.strength("S1-B5", "since=2026-11-23").await;
+    assert_eq!(counts(&told["items"][0]["booths"]), "1 1 0 0 0 1 0");
+    assert_eq!(told["items"][0]["mandals"], Value::Null);
+    let rows = s
+        .admin()
+        .get(told["items"][0]["trace"].as_str().unwrap())
+        .await
+        .expect(200)
+        .json;
+    assert_eq!(rows["items"][0]["code"], "S1-B5");
 }

@@ -153,12 +153,16 @@ pub struct StrengthRow {
     pub finished_day: NaiveDate,
 }
 
-// Of what lies under the unit: known by the columns of what lay above a booth or mandal when it was graded. Mandals cut
-// across seats: one belongs to those in which it has a booth.
+// Of what lies under the unit: known by the columns of what lay above a booth or mandal when it was graded, and of single
+// ones by their own. Mandals cut across seats: one belongs to those in which it has a booth.
 macro_rules! within {
     ($rows:literal) => {
+        within!($rows, "")
+    };
+    ($rows:literal, $own:literal) => {
         concat!(
             "(a.unit_level = 'nation' OR a.unit_id IN (",
+            $own,
             $rows,
             ".state_id, ",
             $rows,
@@ -240,11 +244,13 @@ const REPORT: &str = concat!(
          FROM a, p, strength_tallies t WHERE t.state_id = ANY (a.states) AND ",
     within!("t"),
     " UNION ALL
-         SELECT ",
+         SELECT s.unit_id, s.level, s.grade, 1, 0, 0 FROM a, p, strengths s WHERE p.level = 'booth' AND s.unit_id = a.unit_id
+         UNION ALL
+         SELECT CASE p.level WHEN 'booth' THEN m.unit_id ELSE ",
     group_of!("m"),
-    ", m.level, '', 0, (m.to_grade < m.from_grade)::int, (m.to_grade > m.from_grade)::int
+    " END, m.level, '', 0, (m.to_grade < m.from_grade)::int, (m.to_grade > m.from_grade)::int
          FROM a, p, moved m WHERE ",
-    within!("m"),
+    within!("m", "m.unit_id, "),
     ")
      SELECT u.id AS unit_id, u.code, u.name, c.kind,
             coalesce(sum(c.units) FILTER (WHERE c.grade = 'A'), 0)::bigint AS a,
@@ -308,7 +314,7 @@ pub async fn changes(
         " SELECT m.unit_id, u.code, m.level, u.name, m.from_grade, m.to_grade, m.moved_on AS graded_on
           FROM a, moved m JOIN units u ON u.id = m.unit_id
           WHERE ",
-        within!("m"),
+        within!("m", "m.unit_id, "),
         " AND (m.to_grade < m.from_grade) = coalesce($6, m.to_grade < m.from_grade) AND m.unit_id > coalesce($7, 0)
           ORDER BY m.unit_id LIMIT $8"
     ))

@@ -6,13 +6,13 @@ use super::queries::{
     Listed, SeatRow, TaskRow, find_tasks, insert_task, is_active_worker, list_tasks as load_tasks,
     seats_under,
 };
-use super::rules::{may_be_for, may_lie_under};
+use super::rules::may_be_for;
 use super::wire::{NewTask, TaskFilter, TaskView};
 use crate::access::actions::{TaskRead, TaskWrite, WorkerRead};
 use crate::access::policy::{permit, permit_field, scope};
 use crate::access::{Caller, Permit, Scope};
 use crate::features::target_sets::members_today;
-use crate::features::units::Level;
+use crate::features::units::{Level, may_lie_under};
 use crate::journal::{Digest, Entry, Record};
 use crate::platform::body::{Json, Path, Query};
 use crate::platform::db::{Db, Tx};
