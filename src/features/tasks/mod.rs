@@ -31,7 +31,7 @@ mod wire;
 pub use api::units::tasks_of_units;
 pub use api::{read_tasks, set_task};
 pub use counting::figures_of_units;
-pub use measured::settle_met;
+pub use measured::{Settled, settle_met};
 pub use queries::is_active_worker;
 pub use queries::measured::{MeasuredTask, next_measured, note_measured};
 pub use rules::Figures;
