@@ -1,3 +1,5 @@
+CREATE INDEX pravas_seats_unit_idx ON pravas_seats (unit_id, pravas_id);
+CREATE INDEX pravas_unit_idx ON pravas (unit_id, id);
 CREATE INDEX strengths_mandal_idx ON strengths (mandal_id) WHERE level = 'booth';
 
 DELETE FROM grade_changes WHERE grade IS NULL;

@@ -41,3 +41,6 @@ COMMENT ON COLUMN grade_changes.score IS 'Its score; null without a grade.';
 
 -- No query asks for grades by mandal.
 DROP INDEX strengths_mandal_idx;
+-- Tours are found by their number or their leader, seats and stops by their tour.
+DROP INDEX pravas_unit_idx;
+DROP INDEX pravas_seats_unit_idx;
