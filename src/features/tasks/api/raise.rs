@@ -1,6 +1,7 @@
 //! Tasks set as part of another write, each for one unit: all in as many statements as one.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::super::queries::{active_workers, insert_unit_tasks};
 use super::super::rules::may_be_for;
@@ -10,7 +11,7 @@ use crate::access::actions::{TaskWrite, WorkerRead};
 use crate::access::policy::{permit_field, permits, scope};
 use crate::access::{Caller, Permit};
 use crate::features::units::Level;
-use crate::journal::Entry;
+use crate::journal;
 use crate::platform::db::Tx;
 use crate::platform::error::ApiError;
 use crate::platform::ids::{TaskId, UnitId, WorkerId};
@@ -24,7 +25,7 @@ pub async fn set_tasks(
     tx: &mut Tx,
     caller: &Caller,
     tasks: &[UnitTask<'_>],
-) -> Result<(Vec<TaskId>, Vec<Entry>), ApiError> {
+) -> Result<(Vec<TaskId>, Vec<journal::Entry>), ApiError> {
     if tasks.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }
@@ -59,10 +60,10 @@ async fn permits_for(
         .map(|permit| (permit.unit_id(), permit))
         .collect();
     for task in tasks {
-        if !found.contains_key(&task.unit_id) {
+        if let Entry::Vacant(lacking) = found.entry(task.unit_id) {
             // Asked for by itself, it says why it is not given.
             let permit = permit_field(tx, caller, task.unit_id, &format!("{}/unit_id", task.at)).await?;
-            found.insert(task.unit_id, permit);
+            lacking.insert(permit);
         }
     }
     Ok(found)
