@@ -416,6 +416,46 @@ async fn the_cadre_and_the_signed_weeks_are_measured_too() {
 }
 
 #[actix_web::test]
+async fn a_sum_over_seats_has_a_trend_of_the_cadre_only_where_all_were_counted_then() {
+    let s = scene().await;
+    for booth in ["S1-B1", "S1-B5"] {
+        s.world.actor(&s.app, Role::BoothWorker, booth).await;
+    }
+    sampark::features::cadre::recount_all(&s.app.state.db, &s.app.clock)
+        .await
+        .unwrap();
+    let members: Vec<Value> = ["S1-AC1", "S1-AC2"]
+        .iter()
+        .map(|code| json!({"unit_id": s.world.unit(code)}))
+        .collect();
+    let set = json!({"name": "Seats", "unit_id": s.world.unit("IN"), "level": "assembly_constituency",
+        "version": {"valid_from": "2026-11-01", "reason": "Why", "members": members}});
+    let set = s.admin.post("/v1/target-sets", set).await.expect(201).json["id"].clone();
+    s.target("IN", "active_workers_per_booth", "state", json!(5), None)
+        .await;
+    let query = format!("level=state&target_set={set}");
+    let trend = async || {
+        let items = s.items("IN", &query).await;
+        let state = items.iter().find(|item| item["unit"]["code"] == "S1").unwrap();
+        assert_eq!(state["actual"], 0.4);
+        state["trend"].clone()
+    };
+    for (seat, wanted) in [
+        ("none", Value::Null),
+        ("S1-AC1", Value::Null),
+        ("S1-AC2", json!(0.0)),
+    ] {
+        if seat != "none" {
+            // Counted as it stands, two weeks earlier.
+            let sql = "UPDATE cadre_tallies SET day = '2026-11-09' WHERE seat_id = $1";
+            let counted = s.world.db.execute(sql, &[&s.world.unit(seat)]).await.unwrap();
+            assert!(counted > 0, "{seat}");
+        }
+        assert_eq!(trend().await, wanted, "{seat}");
+    }
+}
+
+#[actix_web::test]
 async fn a_report_is_given_as_csv_that_no_spreadsheet_runs() {
     let s = scene().await;
     s.visits_of_two_mandals().await;

@@ -1,5 +1,7 @@
 //! Leaders' tours: planned, reported stop by stop, covered seat by seat, reviewed.
 
+mod changes;
+
 use chrono::TimeDelta;
 use sampark::access::Role;
 use serde_json::{Value, json};

@@ -74,10 +74,79 @@ impl Scene {
                 format!(
                     "{} {}",
                     item["graded_on"].as_str().unwrap(),
-                    item["grade"].as_str().unwrap()
+                    item["grade"].as_str().unwrap_or("none")
                 )
             })
             .collect()
+    }
+
+    /// So many booths more in mandal S1-M1, of which the last is known as `last`: more than one step of a grading.
+    async fn many_booths(&mut self, count: i32) {
+        let (state, mandal) = (self.world.unit("S1"), self.world.unit("S1-M1"));
+        let sql = format!(
+            "INSERT INTO units (id, code, level, name, state_id, doors, created_at, updated_at)
+             SELECT 20000 + n, 'X' || n, 'booth', 'Booth ' || n, {state}, 100, '2026-11-01Z', '2026-11-01Z' FROM generate_series(1, {count}) n;
+             INSERT INTO placements (unit_id, tree, parent_id, valid_from)
+             SELECT 20000 + n, 'organisation', {mandal}, '0001-01-01' FROM generate_series(1, {count}) n;
+             INSERT INTO lineages (unit_id, valid_from, state_id, unit_ids)
+             SELECT 20000 + n, '0001-01-01', {state}, (SELECT unit_ids FROM lineages WHERE unit_id = {mandal}) || 20000 + n
+             FROM generate_series(1, {count}) n"
+        );
+        self.world.db.batch_execute(&sql).await.unwrap();
+        self.world.units.insert("last".to_owned(), 20_000 + count);
+        sampark::features::cadre::recount_all(&self.app.state.db, &self.app.clock)
+            .await
+            .unwrap();
+    }
+
+    async fn ask_for_grading(&self, unit: &str) {
+        let path = format!("/v1/units/{}/strength/grading", self.world.unit(unit));
+        self.admin().post(&path, json!({})).await.expect(202);
+    }
+
+    /// Grades until the grading of S1 has come past its first booths, and no further.
+    async fn grade_in_part(&self) {
+        let sql = "SELECT after_id > 0 AND finished_at IS NULL FROM grading_runs WHERE state_id = $1";
+        let state = self.world.unit("S1");
+        for _ in 0..1000 {
+            interrupted(2, grade_all(&self.app.state.db, &self.app.clock)).await;
+            if self.world.db.query_one(sql, &[&state]).await.unwrap().get(0) {
+                return;
+            }
+        }
+        panic!("no step was made");
+    }
+
+    /// Grades until there is nothing to grade: while a step that was left is under way, it is left to that one.
+    async fn grade_to_the_end(&self) {
+        let sql = "SELECT count(*) FROM grading_runs WHERE finished_at IS NULL OR day < $1";
+        let today = self.app.clock.today();
+        while self
+            .world
+            .db
+            .query_one(sql, &[&today])
+            .await
+            .unwrap()
+            .get::<_, i64>(0)
+            > 0
+        {
+            self.grade().await;
+        }
+    }
+
+    /// All that is told of the state and of its first and last booth.
+    async fn shown(&self) -> Value {
+        let mut shown = vec![self.strength("S1", "since=2026-11-22").await];
+        for (unit, what) in [
+            ("S1", "changes?since=2026-11-22"),
+            ("S1-B1", "history"),
+            ("S1-M1", "history"),
+            ("last", "history"),
+        ] {
+            let path = format!("/v1/units/{}/strength/{what}", self.world.unit(unit));
+            shown.push(self.admin().get(&path).await.expect(200).json);
+        }
+        json!(shown)
     }
 }
 
@@ -168,6 +237,13 @@ async fn states_are_ranked_by_the_booths_that_rose_and_fell() {
             .map(|item| item["booths"]["graded"].as_i64().unwrap())
             .sum();
         assert_eq!(sum, 6, "{level}");
+        // Mandals cut across constituencies.
+        let mandals = &told["items"][0]["mandals"];
+        assert_eq!(
+            mandals.is_null(),
+            level.ends_with("constituency"),
+            "{level}: {mandals}"
+        );
     }
     let own = s.strength("S1-M2", "since=2026-11-23&level=mandal").await;
     assert_eq!(counts(&own["items"][0]["booths"]), "2 1 0 0 1 0 0");
@@ -279,22 +355,10 @@ async fn interrupted<T>(polls: u32, future: impl Future<Output = T>) -> Option<T
 
 #[actix_web::test]
 async fn a_grading_that_is_interrupted_goes_on_where_it_stopped() {
-    let s = scene().await;
-    // Some 2,500 booths more, which takes three steps.
-    let (state, mandal) = (s.world.unit("S1"), s.world.unit("S1-M1"));
-    let sql = format!(
-        "INSERT INTO units (id, code, level, name, state_id, doors, created_at, updated_at)
-         SELECT 20000 + n, 'X' || n, 'booth', 'Booth ' || n, {state}, 100, '2026-11-01Z', '2026-11-01Z' FROM generate_series(1, 2500) n;
-         INSERT INTO placements (unit_id, tree, parent_id, valid_from)
-         SELECT 20000 + n, 'organisation', {mandal}, '0001-01-01' FROM generate_series(1, 2500) n;
-         INSERT INTO lineages (unit_id, valid_from, state_id, unit_ids)
-         SELECT 20000 + n, '0001-01-01', {state}, (SELECT unit_ids FROM lineages WHERE unit_id = {mandal}) || 20000 + n
-         FROM generate_series(1, 2500) n"
-    );
-    s.world.db.batch_execute(&sql).await.unwrap();
-    sampark::features::cadre::recount_all(&s.app.state.db, &s.app.clock)
-        .await
-        .unwrap();
+    let mut s = scene().await;
+    // Which takes three steps.
+    s.many_booths(2500).await;
+    let state = s.world.unit("S1");
     let mut tries = 0;
     loop {
         // The step that has begun is finished or lost; what comes after it is not begun.
@@ -331,4 +395,166 @@ async fn a_grading_that_is_interrupted_goes_on_where_it_stopped() {
         2,
         "each state was graded once"
     );
+}
+
+#[actix_web::test]
+async fn a_second_grading_of_a_day_is_shown_as_a_whole_and_by_one_rule() {
+    let mut s = scene().await;
+    s.many_booths(1500).await;
+    s.rule("IN", 50.0).await;
+    s.visited("S1-B1", 4, 2).await;
+    s.visited("last", 4, 2).await;
+    s.grade().await;
+    assert_eq!(s.history("last").await, ["2026-11-23 A"]);
+    let before = s.shown().await;
+    // Twice as much is asked; and while it is graded by that, twice as much again.
+    s.rule("S1", 100.0).await;
+    s.ask_for_grading("S1").await;
+    s.grade_in_part().await;
+    assert_eq!(
+        s.shown().await,
+        before,
+        "the old grading until the new one is done"
+    );
+    s.rule("S1", 200.0).await;
+    s.grade_to_the_end().await;
+    for booth in ["S1-B1", "last"] {
+        let path = format!("/v1/units/{}/strength/history", s.world.unit(booth));
+        let newest = s.admin().get(&path).await.expect(200).json["items"][0].clone();
+        assert_eq!(
+            (&newest["grade"], &newest["rule_version"]),
+            (&json!("B"), &json!(1)),
+            "{booth}: the rule with which it began"
+        );
+    }
+    assert_eq!(
+        counts(&s.strength("S1", "").await["items"][0]["booths"]),
+        "1505 0 2 0 1503 0 0"
+    );
+    // The rule that was made meanwhile counts from the next grading on. What is asked for anew begins anew.
+    s.app.clock.advance(TimeDelta::days(1));
+    s.grade_in_part().await;
+    s.ask_for_grading("S1").await;
+    s.grade_to_the_end().await;
+    assert_eq!(s.history("last").await, ["2026-11-24 C", "2026-11-23 B"]);
+    // Taken back on the same day, it is no change.
+    s.rule("S1", 100.0).await;
+    s.ask_for_grading("S1").await;
+    s.grade_to_the_end().await;
+    assert_eq!(s.history("last").await, ["2026-11-23 B"]);
+    let told = s.strength("S1", "since=2026-11-23").await;
+    assert_eq!(counts(&told["items"][0]["booths"]), "1505 0 2 0 1503 0 0");
+}
+
+#[actix_web::test]
+async fn a_mandal_that_lost_all_its_booths_has_no_grade() {
+    let s = scene().await;
+    s.rule("IN", 50.0).await;
+    s.visited("S1-B5", 2, 1).await;
+    s.grade().await;
+    assert_eq!(s.history("S1-M2").await, ["2026-11-23 B"]);
+    let place = async |mandal: &str, day: &str| {
+        for booth in ["S1-B4", "S1-B5"] {
+            let path = format!("/v1/units/{}/placements", s.world.unit(booth));
+            let body = json!({"tree": "organisation", "parent_id": s.world.unit(mandal), "valid_from": day});
+            s.admin().post(&path, body).await.expect(201);
+        }
+        s.app.clock.advance(TimeDelta::days(1));
+        s.grade().await;
+    };
+    place("S1-M1", "2026-11-24").await;
+    assert_eq!(s.history("S1-M2").await, ["2026-11-24 none", "2026-11-23 B"]);
+    let told = s.strength("S1", "since=2026-11-23").await;
+    assert_eq!(counts(&told["items"][0]["mandals"]), "1 0 0 1 0 1 0");
+    let told = s.strength("S1", "since=2026-11-23&level=mandal").await;
+    assert_eq!(told["items"].as_array().unwrap().len(), 1, "{told}");
+    // With booths again, it is graded again, and has not risen.
+    place("S1-M2", "2026-11-25").await;
+    assert_eq!(s.history("S1-M2").await[0], "2026-11-25 B");
+    let told = s.strength("S1", "since=2026-11-24").await;
+    assert_eq!(counts(&told["items"][0]["mandals"]), "2 0 1 0 1 0 1");
+}
+
+#[actix_web::test]
+async fn a_state_that_stands_nowhere_yet_holds_up_no_other() {
+    let s = scene().await;
+    let sql = "UPDATE lineages SET valid_from = '2026-12-01' WHERE unit_id = $1";
+    s.world.db.execute(sql, &[&s.world.unit("S1")]).await.unwrap();
+    assert_eq!(s.grade().await, 2, "the booth and the mandal of the other");
+    assert_eq!(s.history("S2-B1").await.len(), 1);
+    let path = format!("/v1/units/{}/strength/grading", s.world.unit("IN"));
+    let asked = s.admin().post(&path, json!({})).await.expect(202).json;
+    assert_eq!(asked["states"], json!([s.world.unit("S2")]));
+    s.app.clock.advance(TimeDelta::days(8));
+    assert_eq!(s.grade().await, 9, "both");
+}
+
+#[actix_web::test]
+async fn strength_is_told_by_levels_that_lie_wholly_under_the_unit() {
+    let s = scene().await;
+    s.rule("IN", 50.0).await;
+    s.visited("S1-B4", 2, 1).await;
+    s.grade().await;
+    for (unit, level) in [
+        ("IN", "nation"),
+        ("IN", "booth"),
+        ("S1-D1", "state"),
+        ("S1-D1", "parliamentary_constituency"),
+        ("S1-M2", "district"),
+        ("S1-M2", "assembly_constituency"),
+        ("S1-PC1", "state"),
+        ("S1-PC1", "mandal"),
+        ("S1-AC1", "parliamentary_constituency"),
+        ("S1-B4", "mandal"),
+    ] {
+        let path = format!("/v1/units/{}/strength?level={level}", s.world.unit(unit));
+        let refused = s.admin().get(&path).await.expect(422).json;
+        assert_eq!(refused["errors"][0]["pointer"], "/level", "{unit} {level}");
+    }
+    let of = |code: &str, n: i64| (code.to_owned(), n);
+    for (unit, level, wanted) in [
+        ("IN", "", vec![of("S1", 5), of("S2", 1)]),
+        ("S1", "", vec![of("S1", 5)]),
+        ("S1-D1", "", vec![of("S1-D1", 5)]),
+        ("S1-D1", "mandal", vec![of("S1-M1", 3), of("S1-M2", 2)]),
+        ("S1-M2", "mandal", vec![of("S1-M2", 2)]),
+        (
+            "S1-PC1",
+            "assembly_constituency",
+            vec![of("S1-AC1", 4), of("S1-AC2", 1)],
+        ),
+        ("S1-AC2", "", vec![of("S1-AC2", 1)]),
+        ("S1-B4", "", vec![of("S1-B4", 1)]),
+    ] {
+        let level = if level.is_empty() {
+            String::new()
+        } else {
+            format!("level={level}")
+        };
+        let told = s.strength(unit, &level).await;
+        let items: Vec<_> = told["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| {
+                let code = item["code"].as_str().unwrap();
+                of(code, item["booths"]["graded"].as_i64().unwrap())
+            })
+            .collect();
+        assert_eq!(items, wanted, "{unit} {level}");
+    }
+    // A booth rises by itself, and lists it.
+    s.app.clock.advance(TimeDelta::days(1));
+    s.visited("S1-B5", 2, 2).await;
+    s.grade().await;
+    let told = s.strength("S1-B5", "since=2026-11-23").await;
+    assert_eq!(counts(&told["items"][0]["booths"]), "1 1 0 0 0 1 0");
+    assert_eq!(told["items"][0]["mandals"], Value::Null);
+    let rows = s
+        .admin()
+        .get(told["items"][0]["trace"].as_str().unwrap())
+        .await
+        .expect(200)
+        .json;
+    assert_eq!(rows["items"][0]["code"], "S1-B5");
 }

@@ -29,6 +29,7 @@ const OPEN: &[(&str, &str)] = &[
     ("election_seats", "votes in seats, published"),
     ("elections", "published"),
     ("grade_changes", "grades of booths and mandals"),
+    ("grades_under_way", "grades of booths and mandals, not shown yet"),
     ("grading_runs", "how far the grading of states has come"),
     (
         "grants",

@@ -36,11 +36,20 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Adds those of another unit.
+    /// Adds those of another unit. The cadre of both was counted then if that of each was; where there are no booths, now or
+    /// then, there is nothing to be counted.
     pub fn add(&mut self, other: &Self) {
+        self.cadre_before = match (self.has_booths(), other.has_booths()) {
+            (false, _) => other.cadre_before,
+            (true, false) => self.cadre_before,
+            (true, true) => self.cadre_before && other.cadre_before,
+        };
         self.now += other.now;
         self.before += other.before;
-        self.cadre_before |= other.cadre_before;
+    }
+
+    const fn has_booths(&self) -> bool {
+        self.now.booths > 0 || self.before.booths > 0
     }
 }
 

@@ -15,7 +15,7 @@ use super::rules::{CampaignTargets, resolve};
 use crate::access::actions::TaskWrite;
 use crate::access::policy::{Permit, program_permit};
 use crate::features::indicators::{Indicator, find};
-use crate::features::tasks::{MeasuredTask, next_measured, note_measured, settle_met};
+use crate::features::tasks::{MeasuredTask, Settled, next_measured, note_measured, settle_met};
 use crate::features::units::{Hold, hold_lineages};
 use crate::journal::{Actor, Digest, Entry, Record};
 use crate::platform::background::Background;
@@ -101,13 +101,14 @@ async fn step(
                 .collect()
         };
         let (met, unmet) = (pick(true), pick(false));
-        let changed = settle_met(tx, &permit, task.id, &met, &unmet).await?;
-        if changed.is_empty() {
+        let Settled { met, unmet } = settle_met(tx, &permit, task.id, &met, &unmet).await?;
+        let changed = met.len().saturating_add(unmet.len());
+        if changed == 0 {
             return Ok((Some((last, 0)), Record::nothing()));
         }
         let digest = Digest::of(&(task.id, &met, &unmet));
         let entry = Entry::new(state_id, state_id, "task.measure", "task", digest).of_ids([task.id.0]);
-        Ok((Some((last, changed.len())), entry.into()))
+        Ok((Some((last, changed)), entry.into()))
     })
     .await
 }

@@ -2,7 +2,7 @@ use actix_web::{get, patch, post, web};
 
 use super::queries::{
     PravasRow, find_pravas, insert_pravas, insert_stops, list_pravas as load_pravas, list_stops, lock_pravas,
-    places_under, store_pravas,
+    places_under, stops_outside, store_pravas,
 };
 use super::wire::view::{PravasFilter, PravasPlanView, PravasView, StopView};
 use super::wire::{NewPravas, NewStop, PravasPatch, check_days};
@@ -27,6 +27,8 @@ pub mod stops;
 const LIST: &str = "pravas";
 /// Most stops shown with a tour.
 const SHOWN: i64 = 500;
+/// Most stops named that other days of a tour would leave outside, on either side.
+const NAMED: i64 = 5;
 
 /// Tours
 ///
@@ -160,31 +162,52 @@ pub async fn update_pravas(
             if changed == current {
                 return Ok((plan(tx, &caller, id).await?, Record::nothing()));
             }
-            let mut errors = FieldErrors::default();
-            check_days(&mut errors, changed.starts_on, changed.ends_on);
-            if !errors.0.is_empty() {
-                return Err(ApiError::fields(errors));
+            if (changed.starts_on, changed.ends_on) != (current.starts_on, current.ends_on) {
+                check_new_days(tx, &permit, &changed).await?;
             }
             store_pravas(tx, &permit, &changed).await?;
             let view = plan(tx, &caller, id).await?;
-            let outside = |stop: &&StopView| {
-                !stop.cancelled && (stop.day < changed.starts_on || stop.day > changed.ends_on)
-            };
-            if let Some(stop) = view.stops.iter().find(outside) {
-                return Err(ApiError::field(
-                    "/ends_on",
-                    "stop_outside",
-                    format!(
-                        "stop {} on {} would lie outside; move it first",
-                        stop.id, stop.day
-                    ),
-                ));
-            }
             let record = record(&permit, &view.pravas, &view);
             Ok((view, record))
         })
         .await?;
     Ok(Reply::ok(&view)?.with_version(view.pravas.version))
+}
+
+/// Other days of a tour hold all of its stops, those that its planner does not see among them.
+async fn check_new_days(
+    tx: &mut Tx,
+    permit: &Permit<PravasWrite>,
+    changed: &PravasRow,
+) -> Result<(), ApiError> {
+    let days = (changed.starts_on, changed.ends_on);
+    let mut errors = FieldErrors::default();
+    check_days(&mut errors, days.0, days.1);
+    if errors.0.is_empty() {
+        let (early, late) = stops_outside(tx, permit, changed.id, days, NAMED).await?;
+        for (pointer, stops) in [("/starts_on", early), ("/ends_on", late)] {
+            if stops.is_empty() {
+                continue;
+            }
+            let named: Vec<String> = stops
+                .iter()
+                .map(|stop| format!("stop {} on {}", stop.id, stop.day))
+                .collect();
+            errors.add(
+                pointer,
+                "stop_outside",
+                format!(
+                    "would leave outside: {}; move or cancel them first",
+                    named.join(", ")
+                ),
+            );
+        }
+    }
+    if errors.0.is_empty() {
+        Ok(())
+    } else {
+        Err(ApiError::fields(errors))
+    }
 }
 
 /// The tour with the stops that the caller may see.

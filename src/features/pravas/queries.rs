@@ -8,7 +8,6 @@ use diesel_async::RunQueryDsl;
 use super::wire::{NewPravas, NewStop};
 use crate::access::actions::{PravasRead, PravasWrite};
 use crate::access::{Permit, Scope};
-use crate::features::units::Level;
 use crate::platform::db::Tx;
 use crate::platform::ids::{PravasId, StopId, StopReportId, UnitId, WorkerId};
 use crate::platform::statement::statement;
@@ -209,30 +208,6 @@ pub async fn places_under(
     .await
 }
 
-#[derive(QueryableByName)]
-struct LevelRow {
-    #[diesel(sql_type = Integer)]
-    id: UnitId,
-    #[diesel(sql_type = Text)]
-    level: String,
-}
-
-/// The levels of units for which tasks are to be set; whether the caller may set them there is asked when they are.
-pub async fn levels_of<A>(
-    tx: &mut Tx,
-    _permit: &Permit<A>,
-    ids: &[UnitId],
-) -> QueryResult<Vec<(UnitId, Level)>> {
-    let rows: Vec<LevelRow> = statement("SELECT id, level FROM units WHERE id = ANY ($1)")
-        .bind::<Array<Integer>, _>(ids)
-        .load(tx)
-        .await?;
-    Ok(rows
-        .into_iter()
-        .filter_map(|row| Some((row.id, Level::find(&row.level)?)))
-        .collect())
-}
-
 #[derive(Clone, Debug, PartialEq, QueryableByName)]
 pub struct StopRow {
     #[diesel(sql_type = Integer)]
@@ -312,6 +287,42 @@ pub async fn list_stops(
     .bind::<BigInt, _>(limit)
     .load(tx)
     .await
+}
+
+/// The first stops that stand before the first of these days, and those after the last, of a tour that the permit's unit
+/// planned, whoever may see them.
+pub async fn stops_outside(
+    tx: &mut Tx,
+    permit: &Permit<PravasWrite>,
+    pravas_id: PravasId,
+    (first, last): (NaiveDate, NaiveDate),
+    limit: i64,
+) -> QueryResult<(Vec<StopRow>, Vec<StopRow>)> {
+    let early = statement(concat!(
+        "SELECT ",
+        stop_columns!(),
+        " FROM pravas_stops t JOIN pravas p ON p.id = t.pravas_id AND p.unit_id = $1
+          WHERE t.pravas_id = $2 AND t.cancelled_at IS NULL AND t.day < $3 ORDER BY t.day, t.id LIMIT $4"
+    ))
+    .bind::<Integer, _>(permit.unit_id())
+    .bind::<Integer, _>(pravas_id)
+    .bind::<Date, _>(first)
+    .bind::<BigInt, _>(limit)
+    .load(tx)
+    .await?;
+    let late = statement(concat!(
+        "SELECT ",
+        stop_columns!(),
+        " FROM pravas_stops t JOIN pravas p ON p.id = t.pravas_id AND p.unit_id = $1
+          WHERE t.pravas_id = $2 AND t.cancelled_at IS NULL AND t.day > $3 ORDER BY t.day, t.id LIMIT $4"
+    ))
+    .bind::<Integer, _>(permit.unit_id())
+    .bind::<Integer, _>(pravas_id)
+    .bind::<Date, _>(last)
+    .bind::<BigInt, _>(limit)
+    .load(tx)
+    .await?;
+    Ok((early, late))
 }
 
 /// The stops under the unit on their days, of tours that stand, by day; only those that were held, or not, if asked.

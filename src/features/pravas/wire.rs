@@ -3,8 +3,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::features::tasks::{Evidence, NewTask};
-use crate::features::units::Level;
+use crate::features::tasks::UnitTask;
 use crate::platform::ids::{StopReportId, UnitId, WorkerId};
 use crate::platform::personal::holds_personal_number;
 use crate::platform::validate::{FieldErrors, Validate};
@@ -231,20 +230,20 @@ pub struct RaisedTask {
 }
 
 impl RaisedTask {
-    /// As a task of that unit alone.
-    pub fn as_task(&self, level: Level) -> NewTask {
-        NewTask::of_one_unit(
-            (self.unit_id, level),
-            self.title.clone(),
-            self.instructions.clone(),
-            self.due_on,
-            Evidence::None,
-            self.owner_id,
-        )
+    /// As a task of that unit alone; `at` is where it stands in the body.
+    pub fn of_unit(&self, at: String) -> UnitTask<'_> {
+        UnitTask {
+            at,
+            unit_id: self.unit_id,
+            title: &self.title,
+            instructions: &self.instructions,
+            due_on: self.due_on,
+            owner_id: self.owner_id,
+        }
     }
 
     fn check(&self, errors: &mut FieldErrors, at: &str) {
-        nested(errors, at, &self.as_task(Level::Booth));
+        self.of_unit(at.to_owned()).check(errors);
     }
 }
 

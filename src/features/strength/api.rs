@@ -5,6 +5,7 @@ use actix_web::{get, post, web};
 use chrono::{NaiveDate, TimeDelta};
 
 use super::queries::{self, StrengthAsk, StrengthRow};
+use super::rules::{holds_mandals, ranked_at};
 use super::wire::{
     ChangeFilter, GradeChangeView, GradeCounts, GradeView, GradingView, StrengthItem, StrengthQuery,
     StrengthView,
@@ -54,7 +55,7 @@ async fn seats_of(
 /// Who has grown stronger
 ///
 /// How many booths and mandals under the unit have which grade, and how many rose and fell since a day, by states (or
-/// another level), those first that gained most. Only gradings that were done are shown.
+/// another level at or wholly under the unit), those first that gained most. Only gradings that were done are shown.
 #[utoipa::path(
     operation_id = "get_strength", tag = "strength", security(("bearer" = ["strength.read"])),
     params(("id" = i32, Path, example = 2), StrengthQuery),
@@ -63,7 +64,7 @@ async fn seats_of(
         (status = 304, description = "The same as in If-None-Match."),
         (status = 403, description = "You may see the unit, but not its strength.", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such unit, or outside your grants.", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "Not valid, or the target set is not yours to see.", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Not valid; units of the level lie above the unit or cross it; or the target set is not yours to see.", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 #[get("/v1/units/{id}/strength")]
@@ -75,17 +76,17 @@ pub async fn get_strength(
 ) -> Result<Reply, ApiError> {
     let query = valid(query.0)?;
     let since = since_or_month_ago(query.since, &caller);
-    let level = query.level.unwrap_or(Level::State).as_str();
-    let rows = db
+    let (level, rows) = db
         .read_long(async |tx| {
             let permit = permit::<StrengthRead>(tx, &caller, *id).await?;
+            let level = level_at(permit.level(), query.level)?;
             let seats = seats_of(tx, &caller, query.target_set).await?;
             let ask = StrengthAsk {
-                level,
+                level: level.as_str(),
                 seats: seats.as_deref(),
                 since,
             };
-            Ok(queries::strength(tx, &permit, ask).await?)
+            Ok((level, queries::strength(tx, &permit, ask).await?))
         })
         .await?;
     let graded_on = rows.iter().map(|row| row.finished_day).min();
@@ -93,12 +94,38 @@ pub async fn get_strength(
         unit_id: *id,
         since,
         graded_on,
-        items: items_of(rows, since, query.target_set),
+        items: items_of(rows, level, since, query.target_set),
     };
     Ok(Reply::ok(&view)?.with_content_tag())
 }
 
-fn items_of(rows: Vec<StrengthRow>, since: NaiveDate, target_set: Option<i32>) -> Vec<StrengthItem> {
+/// The level by which a unit's strength is told.
+fn level_at(unit: &str, asked: Option<Level>) -> Result<Level, ApiError> {
+    let unit = Level::find(unit).ok_or_else(|| ApiError::internal("a unit of no level"))?;
+    let ranked = ranked_at(unit);
+    let level = match asked {
+        None if unit == Level::Nation => Level::State,
+        None => unit,
+        Some(level) => level,
+    };
+    if ranked.contains(&level) {
+        return Ok(level);
+    }
+    let names: Vec<&str> = ranked.iter().map(|level| level.as_str()).collect();
+    let detail = if names.is_empty() {
+        format!("a {} has no grades of its own: ask for its mandal", unit.as_str())
+    } else {
+        format!("of a {}, must be one of {}", unit.as_str(), names.join(", "))
+    };
+    Err(ApiError::field("/level", "wrong_level", detail))
+}
+
+fn items_of(
+    rows: Vec<StrengthRow>,
+    level: Level,
+    since: NaiveDate,
+    target_set: Option<i32>,
+) -> Vec<StrengthItem> {
     let mut items: BTreeMap<UnitId, StrengthItem> = BTreeMap::new();
     for row in rows {
         let item = items.entry(row.unit_id).or_insert_with(|| StrengthItem {
@@ -107,7 +134,7 @@ fn items_of(rows: Vec<StrengthRow>, since: NaiveDate, target_set: Option<i32>) -
             code: row.code.clone(),
             name: row.name.clone(),
             booths: GradeCounts::default(),
-            mandals: GradeCounts::default(),
+            mandals: holds_mandals(level).then(GradeCounts::default),
             gain: 0.0,
             trace: trace_of(row.unit_id, since, target_set),
         });
@@ -124,7 +151,7 @@ fn items_of(rows: Vec<StrengthRow>, since: NaiveDate, target_set: Option<i32>) -
             item.gain = gain_of(&counts);
             item.booths = counts;
         } else {
-            item.mandals = counts;
+            item.mandals = Some(counts);
         }
     }
     let mut items: Vec<StrengthItem> = items.into_values().collect();

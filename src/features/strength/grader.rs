@@ -6,9 +6,9 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::queries::grading::{
-    By, GradedUnit, NewGrade, RunRow, booth_scores, finish, go_on, next_run, store, take_turn, units_after,
+    GradedUnit, NewGrade, RunRow, begin, booth_scores, finish, go_on, next_run, store, take_turn, units_after,
 };
-use super::queries::rules_of;
+use super::queries::{RuleRow, find_rule, rules_of};
 use super::rules::{grade, mean, score};
 use super::wire::GradeRule;
 use crate::access::actions::StrengthGrade;
@@ -65,7 +65,13 @@ async fn grade_step(db: &Db, clock: &Clock) -> Result<Option<usize>, ApiError> {
             return Ok((None, Record::nothing()));
         };
         let permit = program_permit::<StrengthGrade>(tx, actor, run.state_id, run.day).await?;
-        let rule = CurrentRule::read(tx, run.state_id).await?;
+        let rule = if run.begins() {
+            let newest = RunRule::newest(tx, run.state_id).await?;
+            begin(tx, &permit, (newest.unit_id, newest.version)).await?;
+            newest
+        } else {
+            RunRule::of(tx, &run).await?
+        };
         let booths = units_after(tx, &permit, "booth", run.day, run.after_id, STEP).await?;
         if let Some(last) = booths.last() {
             let last = last.unit.id;
@@ -79,7 +85,7 @@ async fn grade_step(db: &Db, clock: &Clock) -> Result<Option<usize>, ApiError> {
             .into_iter()
             .map(|row| (row.level, row.grade, row.units))
             .collect();
-        let digest = Digest::of(&(run.day, rule.by(&run).rule_version, counts));
+        let digest = Digest::of(&(run.day, rule.version, counts));
         let entry =
             Entry::new(run.state_id, run.state_id, "strength.grade", "unit", digest).of_ids([run.state_id.0]);
         Ok((Some(mandals), entry.into()))
@@ -87,35 +93,49 @@ async fn grade_step(db: &Db, clock: &Clock) -> Result<Option<usize>, ApiError> {
     .await
 }
 
-/// The rule by which a state is graded, and whose it is.
-struct CurrentRule {
+/// The rule by which a state is graded, from the first booth to the last mandal, and whose it is.
+struct RunRule {
     unit_id: Option<UnitId>,
     version: i32,
     rule: GradeRule,
 }
 
-impl CurrentRule {
-    async fn read(tx: &mut Tx, state_id: UnitId) -> Result<Self, ApiError> {
+impl RunRule {
+    /// The one that counts now.
+    async fn newest(tx: &mut Tx, state_id: UnitId) -> Result<Self, ApiError> {
         let rows = rules_of(tx, state_id).await?;
-        Ok(match rows.into_iter().find(|row| row.counts) {
-            Some(row) => Self {
-                unit_id: Some(row.unit_id),
-                version: row.version,
-                rule: row.rule.0,
-            },
-            None => Self {
-                unit_id: None,
-                version: 0,
-                rule: GradeRule::default(),
-            },
-        })
+        Ok(rows
+            .into_iter()
+            .find(|row| row.counts)
+            .map_or_else(Self::own, Self::from))
     }
 
-    fn by(&self, run: &RunRow) -> By {
-        By {
-            rule_unit_id: self.unit_id,
-            rule_version: self.version,
-            day: run.day,
+    /// The one with which a grading under way began, whatever was made since: one grading by two rules compares nothing.
+    async fn of(tx: &mut Tx, run: &RunRow) -> Result<Self, ApiError> {
+        let Some(unit_id) = run.rule_unit_id else {
+            return Ok(Self::own());
+        };
+        let row = find_rule(tx, unit_id, run.rule_version.unwrap_or_default()).await?;
+        row.map(Self::from)
+            .ok_or_else(|| ApiError::internal("the rule of a grading is gone"))
+    }
+
+    /// The one that the program comes with.
+    fn own() -> Self {
+        Self {
+            unit_id: None,
+            version: 0,
+            rule: GradeRule::default(),
+        }
+    }
+}
+
+impl From<RuleRow> for RunRule {
+    fn from(row: RuleRow) -> Self {
+        Self {
+            unit_id: Some(row.unit_id),
+            version: row.version,
+            rule: row.rule.0,
         }
     }
 }
@@ -124,7 +144,7 @@ async fn grade_booths(
     tx: &mut Tx,
     permit: &Permit<StrengthGrade>,
     run: &RunRow,
-    current: &CurrentRule,
+    current: &RunRule,
     booths: &[GradedUnit],
 ) -> Result<(), ApiError> {
     let rows: Vec<&ChildRow> = booths.iter().map(|booth| &booth.unit).collect();
@@ -161,14 +181,14 @@ async fn grade_booths(
             }
         })
         .collect();
-    Ok(store(tx, permit, &grades, current.by(run)).await?)
+    Ok(store(tx, permit, &grades).await?)
 }
 
 async fn grade_mandals(
     tx: &mut Tx,
     permit: &Permit<StrengthGrade>,
     run: &RunRow,
-    current: &CurrentRule,
+    current: &RunRule,
 ) -> Result<usize, ApiError> {
     let mut scores: BTreeMap<UnitId, Vec<f64>> = BTreeMap::new();
     for (mandal_id, score) in booth_scores(tx, permit).await? {
@@ -187,6 +207,6 @@ async fn grade_mandals(
             })
         })
         .collect();
-    store(tx, permit, &grades, current.by(run)).await?;
+    store(tx, permit, &grades).await?;
     Ok(grades.len())
 }

@@ -5,9 +5,10 @@
 //! committee wanted) is left out on both sides. A mandal's score is the mean of its booths'. The grade follows from the
 //! score by the rule's bounds.
 //!
-//! Invariants: a rule is never changed, a newer version follows it; grades are made every night and when asked, in steps of
-//! bounded size, and go on where they stopped; every change of a grade is kept; a report shows whole gradings alone; what
-//! it counts equals a count of the grades and their changes.
+//! Invariants: a rule is never changed, a newer version follows it; a grading is made every night and when asked, in steps of
+//! bounded size, by the rule with which it began, and goes on where it stopped; what it finds waits beside what is shown and
+//! takes its place as a whole, in one write; every change of a grade is kept, the loss of one among them; what a report
+//! counts equals a count of the grades and their changes.
 //!
 //! Who may do what: `strength.read` at a unit reads the grades at and under it; `strength.rule` at a state or the nation
 //! makes rules; `strength.grade` there has it graded now. Journalled: `strength.rule`, `strength.request`, and

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::sql_types::{Array, BigInt, Bool, Date, Double, Integer, Jsonb, Nullable, Text, Timestamptz};
-use diesel::{QueryResult, QueryableByName};
+use diesel::{OptionalExtension, QueryResult, QueryableByName};
 use diesel_async::RunQueryDsl;
 
 use super::wire::{GradeRule, NewGradeRule};
@@ -48,6 +48,19 @@ pub async fn rules_of(tx: &mut Tx, state_id: UnitId) -> QueryResult<Vec<RuleRow>
     .await
 }
 
+/// One version of a unit's rule.
+pub async fn find_rule(tx: &mut Tx, unit_id: UnitId, version: i32) -> QueryResult<Option<RuleRow>> {
+    statement(
+        "SELECT unit_id, version, rule, reason, made_by, made_at, true AS counts FROM strength_rules
+         WHERE unit_id = $1 AND version = $2",
+    )
+    .bind::<Integer, _>(unit_id)
+    .bind::<Integer, _>(version)
+    .get_result(tx)
+    .await
+    .optional()
+}
+
 /// Stores the next version of a unit's rule. The unit is held, so that two are numbered one after the other.
 pub async fn insert_rule(
     tx: &mut Tx,
@@ -80,7 +93,7 @@ struct IdRow {
     id: UnitId,
 }
 
-/// Has the permit's state, or every state, graded from the start.
+/// Has the permit's state, or every state that stands today, graded from the start.
 pub async fn request(
     tx: &mut Tx,
     permit: &Permit<StrengthGrade>,
@@ -90,7 +103,9 @@ pub async fn request(
         "INSERT INTO grading_runs AS r (state_id, day, after_id)
          SELECT s.id, a.today, 0 FROM (SELECT $1::date AS today, $2::int AS unit_id) a
          JOIN units u ON u.id = a.unit_id
-         JOIN units s ON s.level = 'state' AND (u.level = 'nation' OR s.id = u.id) ORDER BY s.id
+         JOIN units s ON s.level = 'state' AND (u.level = 'nation' OR s.id = u.id)
+         JOIN lineages l ON l.unit_id = s.id AND l.valid_from <= a.today AND (l.valid_to IS NULL OR l.valid_to > a.today)
+         ORDER BY s.id
          ON CONFLICT (state_id) DO UPDATE SET day = excluded.day, after_id = 0, finished_at = NULL
          RETURNING state_id AS id",
     )
@@ -138,12 +153,16 @@ pub struct StrengthRow {
     pub finished_day: NaiveDate,
 }
 
-// Of what lies under the unit: known by the columns of what lay above a booth or mandal when it was graded. Mandals cut
-// across seats: one belongs to those in which it has a booth.
+// Of what lies under the unit: known by the columns of what lay above a booth or mandal when it was graded, and of single
+// ones by their own. Mandals cut across seats: one belongs to those in which it has a booth.
 macro_rules! within {
     ($rows:literal) => {
+        within!($rows, "")
+    };
+    ($rows:literal, $own:literal) => {
         concat!(
             "(a.unit_level = 'nation' OR a.unit_id IN (",
+            $own,
             $rows,
             ".state_id, ",
             $rows,
@@ -225,11 +244,13 @@ const REPORT: &str = concat!(
          FROM a, p, strength_tallies t WHERE t.state_id = ANY (a.states) AND ",
     within!("t"),
     " UNION ALL
-         SELECT ",
+         SELECT s.unit_id, s.level, s.grade, 1, 0, 0 FROM a, p, strengths s WHERE p.level = 'booth' AND s.unit_id = a.unit_id
+         UNION ALL
+         SELECT CASE p.level WHEN 'booth' THEN m.unit_id ELSE ",
     group_of!("m"),
-    ", m.level, '', 0, (m.to_grade < m.from_grade)::int, (m.to_grade > m.from_grade)::int
+    " END, m.level, '', 0, (m.to_grade < m.from_grade)::int, (m.to_grade > m.from_grade)::int
          FROM a, p, moved m WHERE ",
-    within!("m"),
+    within!("m", "m.unit_id, "),
     ")
      SELECT u.id AS unit_id, u.code, u.name, c.kind,
             coalesce(sum(c.units) FILTER (WHERE c.grade = 'A'), 0)::bigint AS a,
@@ -293,7 +314,7 @@ pub async fn changes(
         " SELECT m.unit_id, u.code, m.level, u.name, m.from_grade, m.to_grade, m.moved_on AS graded_on
           FROM a, moved m JOIN units u ON u.id = m.unit_id
           WHERE ",
-        within!("m"),
+        within!("m", "m.unit_id, "),
         " AND (m.to_grade < m.from_grade) = coalesce($6, m.to_grade < m.from_grade) AND m.unit_id > coalesce($7, 0)
           ORDER BY m.unit_id LIMIT $8"
     ))
@@ -314,12 +335,12 @@ pub async fn changes(
 pub struct HistoryRow {
     #[diesel(sql_type = Date)]
     pub graded_on: NaiveDate,
-    #[diesel(sql_type = Text)]
-    pub grade: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub grade: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
     pub previous: Option<String>,
-    #[diesel(sql_type = Double)]
-    pub score: f64,
+    #[diesel(sql_type = Nullable<Double>)]
+    pub score: Option<f64>,
     #[diesel(sql_type = Nullable<Integer>)]
     pub rule_unit_id: Option<UnitId>,
     #[diesel(sql_type = Integer)]

@@ -1,7 +1,36 @@
-//! From figures to a score, from a score to a grade.
+//! From figures to a score, from a score to a grade; and by which levels grades can be told.
 
 use super::wire::GradeRule;
 use crate::features::indicators::{Direction, Figures, find};
+use crate::features::units::{Level, may_lie_under};
+
+/// Levels whose units are ranked.
+const RANKED: [Level; 5] = [
+    Level::State,
+    Level::District,
+    Level::Mandal,
+    Level::ParliamentaryConstituency,
+    Level::AssemblyConstituency,
+];
+
+/// The levels by which a unit's strength can be told: those under it, and its own. Of what lies above it or across it, only
+/// a part lies under it, and a part's grades would pass for the whole's.
+#[must_use]
+pub fn ranked_at(unit: Level) -> Vec<Level> {
+    if unit == Level::Booth {
+        return vec![unit];
+    }
+    let ranked = RANKED.into_iter();
+    ranked
+        .filter(|level| *level == unit || may_lie_under(*level, unit))
+        .collect()
+}
+
+/// Whether mandals lie in units of a level: they cut across constituencies.
+#[must_use]
+pub fn holds_mandals(level: Level) -> bool {
+    matches!(level, Level::State | Level::District | Level::Mandal)
+}
 
 /// The score that figures earn under a rule, from 0 to 100: the share of the weights of what can be told.
 #[must_use]
@@ -63,6 +92,20 @@ mod tests {
             booths: 1,
             ..Figures::default()
         }
+    }
+
+    #[test]
+    fn strength_is_told_by_the_own_level_and_those_wholly_below() {
+        use Level::{AssemblyConstituency, Booth, District, Mandal, ParliamentaryConstituency, ShaktiKendra};
+        assert_eq!(ranked_at(Level::Nation), RANKED);
+        assert_eq!(ranked_at(Level::State), RANKED);
+        assert_eq!(ranked_at(District), [District, Mandal]);
+        assert_eq!(ranked_at(Mandal), [Mandal]);
+        let seats = [ParliamentaryConstituency, AssemblyConstituency];
+        assert_eq!(ranked_at(ParliamentaryConstituency), seats);
+        assert_eq!(ranked_at(AssemblyConstituency), [AssemblyConstituency]);
+        assert_eq!(ranked_at(Booth), [Booth]);
+        assert_eq!(ranked_at(ShaktiKendra), []);
     }
 
     #[test]

@@ -160,8 +160,8 @@ pub struct GradeRulesView {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct StrengthQuery {
-    /// Ranked by units of this level: `state` (if not given), `district`, `mandal`, `parliamentary_constituency` or
-    /// `assembly_constituency`.
+    /// Ranked by units of this level, at or wholly under the unit: `state` (of the nation, if not given), `district`,
+    /// `mandal`, `parliamentary_constituency` or `assembly_constituency`. Of other units, if not given, the unit itself.
     #[param(inline)]
     pub level: Option<Level>,
     /// Only booths in the constituencies of this target set, as it is today, and mandals that have such a booth.
@@ -171,23 +171,10 @@ pub struct StrengthQuery {
     pub since: Option<NaiveDate>,
 }
 
-/// Levels by which strength is ranked.
-pub const RANKED: [Level; 5] = [
-    Level::State,
-    Level::District,
-    Level::Mandal,
-    Level::ParliamentaryConstituency,
-    Level::AssemblyConstituency,
-];
-
 impl Validate for StrengthQuery {
     fn validate(&self, errors: &mut FieldErrors) {
         if let Some(since) = self.since {
             errors.day("/since", since);
-        }
-        if self.level.is_some_and(|level| !RANKED.contains(&level)) {
-            let names = RANKED.map(Level::as_str).join(", ");
-            errors.add("/level", "wrong_level", format!("must be one of {names}"));
         }
     }
 }
@@ -225,7 +212,8 @@ pub struct StrengthItem {
     #[schema(example = "Unit S1")]
     pub name: String,
     pub booths: GradeCounts,
-    pub mandals: GradeCounts,
+    /// Null by constituencies, since mandals cut across them, and of a booth.
+    pub mandals: Option<GradeCounts>,
     /// Booths that rose less those that fell, of a hundred: what is ranked by.
     #[schema(example = 33.3333)]
     pub gain: f64,
@@ -317,13 +305,15 @@ impl From<ChangeRow> for GradeChangeView {
 pub struct GradeView {
     #[schema(example = "2026-11-23")]
     pub graded_on: NaiveDate,
+    /// Null: it has none any more, as a mandal without booths.
     #[schema(example = "B")]
-    pub grade: String,
+    pub grade: Option<String>,
+    /// Null: it had none.
     #[schema(example = "C")]
     pub previous: Option<String>,
-    /// 0 to 100.
+    /// 0 to 100; null without a grade.
     #[schema(example = 60.0)]
-    pub score: f64,
+    pub score: Option<f64>,
     #[schema(value_type = Option<i32>, example = 2)]
     pub rule_unit_id: Option<UnitId>,
     #[schema(example = 1)]
@@ -336,7 +326,7 @@ impl From<HistoryRow> for GradeView {
             graded_on: row.graded_on,
             grade: row.grade,
             previous: row.previous,
-            score: (row.score * 10_000.0).round() / 10_000.0,
+            score: row.score.map(|score| (score * 10_000.0).round() / 10_000.0),
             rule_unit_id: row.rule_unit_id,
             rule_version: row.rule_version,
         }

@@ -6,13 +6,13 @@ use super::queries::{
     Listed, SeatRow, TaskRow, find_tasks, insert_task, is_active_worker, list_tasks as load_tasks,
     seats_under,
 };
-use super::rules::{may_be_for, may_lie_under};
+use super::rules::may_be_for;
 use super::wire::{NewTask, TaskFilter, TaskView};
 use crate::access::actions::{TaskRead, TaskWrite, WorkerRead};
 use crate::access::policy::{permit, permit_field, scope};
 use crate::access::{Caller, Permit, Scope};
 use crate::features::target_sets::members_today;
-use crate::features::units::Level;
+use crate::features::units::{Level, may_lie_under};
 use crate::journal::{Digest, Entry, Record};
 use crate::platform::body::{Json, Path, Query};
 use crate::platform::db::{Db, Tx};
@@ -23,10 +23,12 @@ use crate::platform::reply::Reply;
 
 pub mod change;
 pub mod counts;
+pub mod raise;
 pub mod report;
 pub mod units;
 
 const LIST: &str = "tasks";
+const UNKNOWN_WORKER: &str = "there is no such active worker, or he lies outside your grants";
 
 /// Tasks
 ///
@@ -94,7 +96,7 @@ pub async fn create_task(caller: Caller, body: Json<NewTask>, db: web::Data<Db>)
     let new = body.value;
     let actor = *caller.actor();
     db.write_once(&actor, body.idempotency, async move |tx| {
-        let (view, entry) = set_task(tx, &caller, &new, "").await?;
+        let (view, entry) = set_task(tx, &caller, &new).await?;
         let reply = Reply::created(&view, format!("/v1/tasks/{}", view.id))?.with_version(view.version);
         Ok((reply, entry.into()))
     })
@@ -132,28 +134,20 @@ pub async fn read_tasks(
     Ok(rows.into_iter().map(TaskView::from).collect())
 }
 
-/// Sets a task in the caller's name, as a write of its own or as part of another. `at` is where it stands in the body.
-///
-/// # Errors
-/// 403, or 422 that names the field.
-pub async fn set_task(
-    tx: &mut Tx,
-    caller: &Caller,
-    new: &NewTask,
-    at: &str,
-) -> Result<(TaskView, Entry), ApiError> {
-    let permit = permit_field::<TaskWrite>(tx, caller, new.unit_id, &format!("{at}/unit_id")).await?;
+/// Sets a task in the caller's name.
+async fn set_task(tx: &mut Tx, caller: &Caller, new: &NewTask) -> Result<(TaskView, Entry), ApiError> {
+    let permit = permit_field::<TaskWrite>(tx, caller, new.unit_id, "/unit_id").await?;
     let setter = Level::find(permit.level()).ok_or_else(|| ApiError::internal("a unit of no level"))?;
     if !may_be_for(new.level, setter) {
         let detail = format!("a {} sets no tasks for units of this level", permit.level());
-        return Err(ApiError::field(&format!("{at}/level"), "not_under", detail));
+        return Err(ApiError::field("/level", "not_under", detail));
     }
     if new.due_on < caller.today() {
         let detail = "must not be before today";
-        return Err(ApiError::field(&format!("{at}/due_on"), "past", detail));
+        return Err(ApiError::field("/due_on", "past", detail));
     }
     check_whole(tx, caller, &permit, new).await?;
-    check_owner(tx, caller, &permit, new, at).await?;
+    check_owner(tx, caller, &permit, new).await?;
     if let Some(campaign_id) = new.measure.as_ref().and_then(|measure| measure.campaign_id)
         && !is_campaign_here(tx, &permit, caller.today(), campaign_id).await?
     {
@@ -212,15 +206,14 @@ async fn check_owner(
     caller: &Caller,
     permit: &Permit<TaskWrite>,
     new: &NewTask,
-    at: &str,
 ) -> Result<(), ApiError> {
     let Some(owner) = new.owner_id else {
         return Ok(());
     };
-    let pointer = format!("{at}/owner_id");
+    let pointer = "/owner_id";
     if new.level.as_str() != permit.level() {
         return Err(ApiError::field(
-            &pointer,
+            pointer,
             "several_units",
             "only a task of one unit has an owner",
         ));
@@ -232,11 +225,7 @@ async fn check_owner(
     if known {
         Ok(())
     } else {
-        Err(ApiError::field(
-            &pointer,
-            "unknown_worker",
-            "there is no such active worker, or he lies outside your grants",
-        ))
+        Err(ApiError::field(pointer, "unknown_worker", UNKNOWN_WORKER))
     }
 }
 

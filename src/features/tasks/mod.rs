@@ -28,15 +28,16 @@ mod queries;
 mod rules;
 mod wire;
 
+pub use api::raise::set_tasks;
+pub use api::read_tasks;
 pub use api::units::tasks_of_units;
-pub use api::{read_tasks, set_task};
 pub use counting::figures_of_units;
-pub use measured::settle_met;
+pub use measured::{Settled, settle_met};
 pub use queries::is_active_worker;
 pub use queries::measured::{MeasuredTask, next_measured, note_measured};
 pub use rules::Figures;
 pub use wire::standing::TaskStandingView;
-pub use wire::{Evidence, NewTask, TaskView};
+pub use wire::{TaskView, UnitTask};
 
 /// The routes.
 pub fn routes(config: &mut ServiceConfig<'_>) {

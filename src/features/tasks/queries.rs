@@ -5,9 +5,10 @@ use diesel::sql_types::{Array, BigInt, Bool, Date, Double, Integer, Nullable, Te
 use diesel::{OptionalExtension, QueryResult};
 use diesel_async::RunQueryDsl;
 
-use super::wire::NewTask;
+use super::wire::{Evidence, NewTask, UnitTask};
 use crate::access::actions::{TaskRead, TaskWrite, WorkerRead};
 use crate::access::{Permit, Scope};
+use crate::journal::Actor;
 use crate::platform::db::Tx;
 use crate::platform::ids::{CampaignId, TaskId, UnitId, WorkerId};
 use crate::platform::statement::statement;
@@ -275,6 +276,49 @@ pub async fn insert_task(
     .await
 }
 
+/// Sets tasks of single units, in the order given.
+pub async fn insert_unit_tasks(
+    tx: &mut Tx,
+    actor: &Actor,
+    today: NaiveDate,
+    new: &[(&Permit<TaskWrite>, &UnitTask<'_>)],
+) -> QueryResult<Vec<TaskRow>> {
+    macro_rules! column {
+        (|$permit:pat_param, $task:pat_param| $value:expr) => {
+            new.iter()
+                .map(|($permit, $task)| $value)
+                .collect::<Vec<_>>()
+        };
+    }
+    statement(concat!(
+        "WITH f AS NOT MATERIALIZED (SELECT $1::date AS today, $2::int AS worker_id, $3::timestamptz AS at, $4::text AS evidence),
+         k AS (
+             INSERT INTO tasks (state_id, unit_id, level, title, instructions, evidence, set_on, due_on, owner_id, created_by,
+                                created_at, changed_by, changed_at)
+             SELECT i.state_id, i.unit_id, i.level, i.title, i.instructions, f.evidence, f.today, i.due_on, i.owner_id,
+                    f.worker_id, f.at, f.worker_id, f.at
+             FROM f, unnest($5::int[], $6::int[], $7::text[], $8::text[], $9::text[], $10::date[], $11::int[]) WITH ORDINALITY
+                 AS i (state_id, unit_id, level, title, instructions, due_on, owner_id, n)
+             ORDER BY i.n RETURNING *)
+         SELECT ",
+        task_columns!("k"),
+        " FROM k ORDER BY k.id"
+    ))
+    .bind::<Date, _>(today)
+    .bind::<Nullable<Integer>, _>(actor.worker_id)
+    .bind::<Timestamptz, _>(actor.at)
+    .bind::<Text, _>(Evidence::None.as_str())
+    .bind::<Array<Integer>, _>(column!(|permit, _| permit.state_id()))
+    .bind::<Array<Integer>, _>(column!(|permit, _| permit.unit_id()))
+    .bind::<Array<Text>, _>(column!(|permit, _| permit.level()))
+    .bind::<Array<Text>, _>(column!(|_, task| task.title))
+    .bind::<Array<Text>, _>(column!(|_, task| task.instructions))
+    .bind::<Array<Date>, _>(column!(|_, task| task.due_on))
+    .bind::<Array<Nullable<Integer>>, _>(column!(|_, task| task.owner_id))
+    .load(tx)
+    .await
+}
+
 /// Makes a new version of a task and keeps the one before.
 pub async fn store_version(
     tx: &mut Tx,
@@ -384,9 +428,30 @@ pub async fn seats_under(
 }
 
 #[derive(diesel::QueryableByName)]
-struct FoundRow {
-    #[diesel(sql_type = Bool)]
-    found: bool,
+struct WorkerRow {
+    #[diesel(sql_type = Integer)]
+    id: WorkerId,
+}
+
+/// Those of these workers who are active and in the scope.
+pub async fn active_workers(
+    tx: &mut Tx,
+    scope: &Scope<WorkerRead>,
+    today: NaiveDate,
+    ids: &[WorkerId],
+) -> QueryResult<Vec<WorkerId>> {
+    let rows: Vec<WorkerRow> = statement(
+        "SELECT w.id FROM workers w JOIN lineages l ON l.unit_id = w.unit_id
+         JOIN (SELECT $1::date AS today, $2::int[] AS roots) a
+              ON l.valid_from <= a.today AND (l.valid_to IS NULL OR l.valid_to > a.today) AND l.unit_ids && a.roots
+         WHERE w.active AND w.id = ANY ($3)",
+    )
+    .bind::<Date, _>(today)
+    .bind::<Array<Integer>, _>(scope.roots())
+    .bind::<Array<Integer>, _>(ids)
+    .load(tx)
+    .await?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
 /// Whether there is such an active worker in the scope.
@@ -396,17 +461,5 @@ pub async fn is_active_worker(
     today: NaiveDate,
     id: WorkerId,
 ) -> QueryResult<bool> {
-    let row: FoundRow = statement(
-        "SELECT EXISTS (
-             SELECT 1 FROM workers w JOIN lineages l ON l.unit_id = w.unit_id
-             JOIN (SELECT $1::date AS today, $2::int[] AS roots) a
-                  ON l.valid_from <= a.today AND (l.valid_to IS NULL OR l.valid_to > a.today) AND l.unit_ids && a.roots
-             WHERE w.active AND w.id = $3) AS found",
-    )
-    .bind::<Date, _>(today)
-    .bind::<Array<Integer>, _>(scope.roots())
-    .bind::<Integer, _>(id)
-    .get_result(tx)
-    .await?;
-    Ok(row.found)
+    Ok(!active_workers(tx, scope, today, &[id]).await?.is_empty())
 }

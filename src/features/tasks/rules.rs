@@ -3,17 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
 
-use crate::features::units::{Level, Tree};
+use crate::features::units::{Level, may_lie_under};
 use crate::journal::WorkCounters;
 use crate::platform::ids::UnitId;
-
-/// Whether a unit of one level can have units of another under it, in either tree.
-pub fn may_lie_under(level: Level, above: Level) -> bool {
-    Tree::ALL.iter().any(|tree| {
-        let place = |of: Level| tree.levels().iter().position(|known| *known == of);
-        matches!((place(level), place(above)), (Some(level), Some(above)) if above < level)
-    })
-}
 
 /// Whether a unit can set a task for units of a level: those under it, or itself alone; but nothing is above the nation to
 /// verify what it reports.

@@ -138,30 +138,31 @@ const fn by_report() -> By {
     By::Report
 }
 
-impl NewTask {
-    /// For one unit alone.
-    #[must_use]
-    pub fn of_one_unit(
-        (unit_id, level): (UnitId, Level),
-        title: String,
-        instructions: String,
-        due_on: NaiveDate,
-        evidence: Evidence,
-        owner_id: Option<WorkerId>,
-    ) -> Self {
-        Self {
-            unit_id,
-            level,
-            title,
-            instructions,
-            due_on,
-            evidence,
-            by: By::Report,
-            measure: None,
-            target_set: None,
-            part_of: None,
-            owner_id,
-        }
+/// A task for one unit alone, reported by it without evidence, that stands in the body of another write.
+#[derive(Clone, Debug)]
+pub struct UnitTask<'a> {
+    /// Where it stands there.
+    pub at: String,
+    pub unit_id: UnitId,
+    pub title: &'a str,
+    pub instructions: &'a str,
+    pub due_on: NaiveDate,
+    pub owner_id: Option<WorkerId>,
+}
+
+impl UnitTask<'_> {
+    /// Checks what can be told from it alone.
+    pub fn check(&self, errors: &mut FieldErrors) {
+        let at = |name: &str| format!("{}/{name}", self.at);
+        check_text(errors, &at("title"), self.title, 1, MAX_TITLE);
+        check_text(
+            errors,
+            &at("instructions"),
+            self.instructions,
+            0,
+            MAX_INSTRUCTIONS,
+        );
+        errors.day(&at("due_on"), self.due_on);
     }
 }
 

@@ -23,7 +23,7 @@ mod wire;
 pub use api::read_units;
 pub use queries::lineages::{Hold, LINEAGE_LOCK, hold_lineages};
 pub use queries::states_of;
-pub use rules::{Level, Tree};
+pub use rules::{Level, Tree, may_lie_under};
 pub use wire::{UnitImportView, UnitView};
 
 /// The routes.

@@ -92,6 +92,14 @@ pub fn may_stand_under(tree: Tree, level: Level, parent: Level) -> bool {
     }
 }
 
+/// Whether a unit of one level can have units of another under it, in either tree.
+pub fn may_lie_under(level: Level, above: Level) -> bool {
+    Tree::ALL.iter().any(|tree| {
+        let place = |of: Level| tree.levels().iter().position(|known| *known == of);
+        matches!((place(level), place(above)), (Some(level), Some(above)) if above < level)
+    })
+}
+
 /// Every (tree, level, parent's level) that may be: the same rule as data, for checks of whole files at once.
 #[must_use]
 pub fn allowed_places() -> Vec<(Tree, Level, Level)> {

@@ -134,6 +134,42 @@ async fn tours_are_measured_by_the_stops_that_were_held() {
 }
 
 #[actix_web::test]
+async fn stops_of_before_a_move_are_measured_as_their_trace_lists_them() {
+    let s = scene().await;
+    let leader = s.world.new_worker("S1").await;
+    let mut new = crate::pravas::tour(s.world.unit("S1"), leader);
+    let mut early = crate::pravas::stop(s.world.unit("S1-B4"));
+    early["day"] = json!("2026-11-20");
+    new["stops"] = json!([
+        early,
+        crate::pravas::stop(s.world.unit("S1-B5")),
+        crate::pravas::stop(s.world.unit("S1-B1"))
+    ]);
+    let plan = s.admin.post("/v1/pravas", new).await.expect(201).json;
+    for n in 0..3 {
+        let stop = &plan["stops"][n]["id"];
+        let path = format!("/v1/pravas/{}/stops/{stop}/reports", plan["pravas"]["id"]);
+        s.admin.post(&path, crate::pravas::report()).await.expect(201);
+    }
+    let district = json!({"code": "S1-D2", "level": "district", "name": "Another", "parents": {"organisation": s.world.unit("S1")}});
+    let district = s.admin.post("/v1/units", district).await.expect(201).json["id"].clone();
+    let place = json!({"tree": "organisation", "parent_id": district, "valid_from": "2026-11-22"});
+    let path = format!("/v1/units/{}/placements", s.world.unit("S1-M2"));
+    s.admin.post(&path, place).await.expect(201);
+    s.target("S1", "stops_made", "mandal", json!(5), None).await;
+    // From the state and from the mandal's new district the mandal is told the same, and what its trace lists.
+    for under in [json!(s.world.unit("S1")), district] {
+        let path = format!("/v1/units/{under}/shortfalls?level=mandal&indicator=stops_made");
+        let report = s.get(&json!(path)).await;
+        let items = report["indicators"][0]["items"].as_array().unwrap().clone();
+        let item = items.iter().find(|item| item["unit"]["code"] == "S1-M2").unwrap();
+        assert_eq!(item["numerator"], 2, "{under}");
+        let rows = s.get(&item["trace"]["numerator"]).await;
+        assert_eq!(rows["items"].as_array().unwrap().len(), 2, "{under}");
+    }
+}
+
+#[actix_web::test]
 async fn audits_are_measured_as_draws_tell_them() {
     let s = scene().await;
     let worker = s.world.actor(&s.app, Role::BoothWorker, "S1-B2").await.client;

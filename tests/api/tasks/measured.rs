@@ -159,3 +159,41 @@ async fn without_a_value_each_unit_is_to_reach_its_own_target() {
         (&json!("S1-M1"), &json!(1), &json!(3))
     );
 }
+
+#[actix_web::test]
+async fn the_journal_tells_what_was_found_met_and_not_what_another_had_found() {
+    let s = scene().await;
+    let campaign = s.world.campaign("IN").await;
+    let id = s
+        .set(by_contact_rate(s.world.unit("IN"), campaign, json!(50)))
+        .await;
+    for booth in ["S1-B1", "S1-B2"] {
+        s.visited(campaign, booth, "met").await;
+    }
+    // Another finds the first booth, and has not ended when we look.
+    let other = s.app.database.connect().await;
+    let found = format!(
+        "BEGIN; INSERT INTO task_units (state_id, unit_id, task_id, status, counted_at, judged_at)
+         VALUES ({}, {}, {id}, 'verified', '2026-11-23Z', '2026-11-23Z')",
+        s.world.unit("S1"),
+        s.world.unit("S1-B1")
+    );
+    other.batch_execute(&found).await.unwrap();
+    let ends = async {
+        let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'";
+        while s.world.db.query_one(waits, &[]).await.unwrap().get::<_, i64>(0) == 0 {}
+        other.batch_execute("COMMIT").await.unwrap();
+    };
+    let (changed, ()) = futures_util::future::join(s.measure(), ends).await;
+    assert_eq!(changed, 1);
+    // The entry is bound to the row of the second booth alone.
+    let entries = "SELECT v.id FROM (SELECT leaf_hash, action FROM journal UNION ALL SELECT leaf_hash, action FROM journal_inbox) j
+                   LEFT JOIN row_writes w ON w.leaf = j.leaf_hash LEFT JOIN row_versions v ON v.write_id = w.write_id
+                   WHERE j.action = 'task.measure'";
+    let entries = s.world.db.query(entries, &[]).await.unwrap();
+    let told: Vec<String> = entries.iter().map(|row| row.get(0)).collect();
+    assert_eq!(
+        told,
+        [format!("{}/{}/{id}", s.world.unit("S1"), s.world.unit("S1-B2"))]
+    );
+}

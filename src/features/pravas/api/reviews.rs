@@ -2,14 +2,14 @@
 
 use actix_web::{get, post, web};
 
-use super::stops::raise;
 use super::to_change;
 use crate::access::Caller;
 use crate::access::actions::PravasRead;
 use crate::access::policy::permit;
 use crate::features::pravas::queries::reviews::{insert_review, list_findings, list_reviews as load_reviews};
+use crate::features::pravas::wire::NewReview;
 use crate::features::pravas::wire::view::ReviewView;
-use crate::features::pravas::wire::{NewReview, RaisedTask};
+use crate::features::tasks::{UnitTask, set_tasks};
 use crate::journal::{Digest, Entry, Record};
 use crate::platform::body::{Json, Path, Query};
 use crate::platform::db::Db;
@@ -88,13 +88,13 @@ pub async fn create_review(
         if new.held_on > caller.today() {
             return Err(ApiError::field("/held_on", "to_come", "must not be after today"));
         }
-        let raised: Vec<(String, &RaisedTask)> = new
+        let raised: Vec<UnitTask<'_>> = new
             .findings
             .iter()
             .enumerate()
-            .map(|(n, finding)| (format!("/findings/{n}/task"), &finding.task))
+            .map(|(n, finding)| finding.task.of_unit(format!("/findings/{n}/task")))
             .collect();
-        let (tasks, mut entries) = raise(tx, &caller, &permit, &raised).await?;
+        let (tasks, mut entries) = set_tasks(tx, &caller, &raised).await?;
         let row = insert_review(tx, &permit, (caller.worker_id(), id), &new, &tasks).await?;
         let findings = list_findings(tx, &permit, &[row.id]).await?;
         let view = ReviewView::new(row, &findings);

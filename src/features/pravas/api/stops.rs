@@ -10,15 +10,15 @@ use crate::access::{Caller, Permit};
 use crate::features::pravas::queries::reports::{
     find_report, insert_report, list_reports, note_tasks, settle_stop, tasks_of_stop,
 };
-use crate::features::pravas::queries::{StopRow, find_stop, insert_stops, levels_of, store_stop};
+use crate::features::pravas::queries::{StopRow, find_stop, insert_stops, store_stop};
 use crate::features::pravas::wire::view::{StopHistoryView, StopReportView, StopView};
-use crate::features::pravas::wire::{NewStop, RaisedTask, StopPatch, StopReportSent, check_day};
-use crate::features::tasks::set_task;
+use crate::features::pravas::wire::{NewStop, StopPatch, StopReportSent, check_day};
+use crate::features::tasks::{UnitTask, set_tasks};
 use crate::journal::{Digest, Entry, Record};
 use crate::platform::body::{Json, Path};
 use crate::platform::db::{Db, Tx};
 use crate::platform::error::{ApiError, Code, Problem};
-use crate::platform::ids::{PravasId, StopId, TaskId, UnitId};
+use crate::platform::ids::{PravasId, StopId};
 use crate::platform::reply::{IfMatch, Reply};
 use crate::platform::validate::FieldErrors;
 
@@ -138,7 +138,7 @@ async fn history<A>(tx: &mut Tx, permit: &Permit<A>, stop: StopRow) -> Result<St
         (status = 200, description = "As it is now. A change that changes nothing makes no new version.", body = StopView),
         (status = 403, description = "You may see it, but not change it.", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such stop, or none of yours.", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The tour was cancelled.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The tour was cancelled, or the stop was reported and would be moved to a day to come.", body = Problem, content_type = "application/problem+json"),
         (status = 412, description = "It was changed in the meantime.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Not valid, or not a day of the tour.", body = Problem, content_type = "application/problem+json"),
         (status = 428, description = "If-Match is missing.", body = Problem, content_type = "application/problem+json"),
@@ -168,10 +168,16 @@ pub async fn update_stop(
             if changed == current {
                 return Ok((StopView::from(current), Record::nothing()));
             }
-            let mut errors = FieldErrors::default();
-            check_day(&mut errors, "/day", changed.day, tour.starts_on, tour.ends_on);
-            if !errors.0.is_empty() {
-                return Err(ApiError::fields(errors));
+            let put_back = current.cancelled && !changed.cancelled;
+            if changed.day != current.day || put_back {
+                let mut errors = FieldErrors::default();
+                check_day(&mut errors, "/day", changed.day, tour.starts_on, tour.ends_on);
+                if !errors.0.is_empty() {
+                    return Err(ApiError::fields(errors));
+                }
+            }
+            if changed.day != current.day && changed.day > caller.today() && current.report_id.is_some() {
+                return Err(reported());
             }
             let view = StopView::from(store_stop(tx, &permit, &changed).await?);
             let entry = Entry::new(
@@ -236,13 +242,13 @@ pub async fn record_stop_report(
             .await?
             .ok_or_else(taken)?;
         settle_stop(tx, &permit, stop.id).await?;
-        let raised: Vec<(String, &RaisedTask)> = sent
+        let raised: Vec<UnitTask<'_>> = sent
             .tasks
             .iter()
             .enumerate()
-            .map(|(n, task)| (format!("/tasks/{n}"), task))
+            .map(|(n, task)| task.of_unit(format!("/tasks/{n}")))
             .collect();
-        let (tasks, mut entries) = raise(tx, &caller, &permit, &raised).await?;
+        let (tasks, mut entries) = set_tasks(tx, &caller, &raised).await?;
         note_tasks(tx, &permit, stop.id, &tasks).await?;
         let (state_id, unit_id) = (permit.state_id(), permit.unit_id());
         let entry = Entry::new(state_id, unit_id, "pravas.report", "pravas_report", digest);
@@ -260,35 +266,15 @@ pub async fn record_stop_report(
     .await
 }
 
-fn taken() -> ApiError {
-    ApiError::new(Code::Conflict, "another report has this id; make another one")
+/// What was reported of a stop was seen on a day that has come.
+fn reported() -> ApiError {
+    ApiError::new(
+        Code::Conflict,
+        "the stop was reported: its day cannot be one to come",
+    )
+    .with_field("/day", "reported", "must not be after today")
 }
 
-/// Sets the tasks, each for its one unit, in the caller's name.
-pub(super) async fn raise<A>(
-    tx: &mut Tx,
-    caller: &Caller,
-    permit: &Permit<A>,
-    raised: &[(String, &RaisedTask)],
-) -> Result<(Vec<TaskId>, Vec<Entry>), ApiError> {
-    let units: Vec<UnitId> = raised.iter().map(|(_, task)| task.unit_id).collect();
-    let levels = levels_of(tx, permit, &units).await?;
-    let (mut tasks, mut entries) = (Vec::new(), Vec::new());
-    for (at, task) in raised {
-        let level = levels
-            .iter()
-            .find(|(id, _)| *id == task.unit_id)
-            .map(|(_, level)| *level);
-        let Some(level) = level else {
-            return Err(ApiError::field(
-                &format!("{at}/unit_id"),
-                "unknown_unit",
-                "there is no such unit, or it lies outside your grants",
-            ));
-        };
-        let (view, entry) = set_task(tx, caller, &task.as_task(level), at).await?;
-        tasks.push(view.id);
-        entries.push(entry);
-    }
-    Ok((tasks, entries))
+fn taken() -> ApiError {
+    ApiError::new(Code::Conflict, "another report has this id; make another one")
 }

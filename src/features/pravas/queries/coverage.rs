@@ -221,34 +221,36 @@ struct UnitRow {
     figures: StopFigures,
 }
 
+/// Of lineages, those that hold one of the units are found by their index: what is asked is where stops lay on their days,
+/// whatever the units lie under today.
+const STOPS_OF_UNITS: &str = "
+    WITH f AS NOT MATERIALIZED (SELECT $1::date AS first, $2::date AS last, $3::int[] AS units)
+    SELECT a.id AS unit_id, count(*) AS planned, count(*) FILTER (WHERE t.held) AS made
+    FROM f CROSS JOIN pravas_stops t JOIN pravas p ON p.id = t.pravas_id AND p.cancelled_at IS NULL
+    JOIN lineages l ON l.unit_id = t.unit_id AND l.unit_ids && f.units
+         AND l.valid_from <= t.day AND (l.valid_to IS NULL OR l.valid_to > t.day)
+    CROSS JOIN LATERAL unnest(l.unit_ids) AS a (id)
+    WHERE t.cancelled_at IS NULL AND t.day BETWEEN coalesce(f.first, t.day) AND coalesce(f.last, t.day)
+      AND a.id = ANY (f.units)
+    GROUP BY a.id";
+
 /// The stops of these days at each of these units under the permit's.
 ///
 /// # Errors
 /// What the database says.
 pub async fn stops_of_units<A>(
     tx: &mut Tx,
-    permit: &Permit<A>,
+    _permit: &Permit<A>,
     units: &[UnitId],
     from: Option<NaiveDate>,
     to: Option<NaiveDate>,
 ) -> QueryResult<BTreeMap<UnitId, StopFigures>> {
-    let rows: Vec<UnitRow> = statement(
-        "WITH f AS NOT MATERIALIZED (SELECT $1::int AS under, $2::date AS first, $3::date AS last)
-         SELECT a.id AS unit_id, count(*) AS planned, count(*) FILTER (WHERE t.held) AS made
-         FROM f CROSS JOIN pravas_stops t JOIN pravas p ON p.id = t.pravas_id AND p.cancelled_at IS NULL
-         JOIN lineages l ON l.unit_id = t.unit_id AND f.under = ANY (l.unit_ids)
-              AND l.valid_from <= t.day AND (l.valid_to IS NULL OR l.valid_to > t.day)
-         CROSS JOIN LATERAL unnest(l.unit_ids) AS a (id)
-         WHERE t.cancelled_at IS NULL AND t.day BETWEEN coalesce(f.first, t.day) AND coalesce(f.last, t.day)
-           AND a.id = ANY ($4)
-         GROUP BY a.id",
-    )
-    .bind::<Integer, _>(permit.unit_id())
-    .bind::<Nullable<Date>, _>(from)
-    .bind::<Nullable<Date>, _>(to)
-    .bind::<Array<Integer>, _>(units)
-    .load(tx)
-    .await?;
+    let rows: Vec<UnitRow> = statement(STOPS_OF_UNITS)
+        .bind::<Nullable<Date>, _>(from)
+        .bind::<Nullable<Date>, _>(to)
+        .bind::<Array<Integer>, _>(units)
+        .load(tx)
+        .await?;
     let mut figures: BTreeMap<UnitId, StopFigures> =
         units.iter().map(|id| (*id, StopFigures::default())).collect();
     figures.extend(rows.into_iter().map(|row| (row.unit_id, row.figures)));

@@ -1,4 +1,5 @@
-//! Grading in steps: which state comes next, its booths and mandals, and what is stored of them.
+//! Grading in steps: which state comes next, its booths and mandals, and what is stored of them. What is found waits in
+//! `grades_under_way`, where no reader looks, until the grading is done.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::sql_types::{Array, BigInt, Bool, Date, Double, Integer, Nullable, Text, Timestamptz};
@@ -39,25 +40,63 @@ pub struct RunRow {
     pub day: NaiveDate,
     #[diesel(sql_type = Integer)]
     pub after_id: UnitId,
+    /// The rule with which it began: that of this unit, …
+    #[diesel(sql_type = Nullable<Integer>)]
+    pub rule_unit_id: Option<UnitId>,
+    /// … in this version. Of one that has not begun, what the grading before had.
+    #[diesel(sql_type = Nullable<Integer>)]
+    pub rule_version: Option<i32>,
 }
 
-/// The grading to go on with, or to begin: of states not graded today yet, and of those for which it was asked.
+impl RunRow {
+    /// Whether nothing has been graded in it yet.
+    #[must_use]
+    pub const fn begins(&self) -> bool {
+        self.after_id.0 == 0
+    }
+}
+
+/// The grading to go on with, or to begin: of states not graded today yet, and of those for which it was asked. A state
+/// that stands nowhere on the day is passed over, or it would hold up those behind it.
 pub async fn next_run(tx: &mut Tx, today: NaiveDate) -> QueryResult<Option<RunRow>> {
     statement(
         "INSERT INTO grading_runs AS r (state_id, day, after_id)
          SELECT s.id, a.today, 0 FROM (SELECT $1::date AS today) a, units s LEFT JOIN grading_runs g ON g.state_id = s.id
+         CROSS JOIN LATERAL (
+             SELECT CASE WHEN g.finished_at IS NULL AND g.after_id > 0 THEN g.day ELSE a.today END AS day) d
          WHERE s.level = 'state' AND (g.state_id IS NULL OR g.day < a.today OR g.finished_at IS NULL)
+           AND EXISTS (SELECT 1 FROM lineages l WHERE l.unit_id = s.id AND l.valid_from <= d.day
+                           AND (l.valid_to IS NULL OR l.valid_to > d.day))
          ORDER BY g.finished_at IS NULL AND g.state_id IS NOT NULL DESC, s.id LIMIT 1
          ON CONFLICT (state_id) DO UPDATE SET
              after_id = CASE WHEN r.finished_at IS NULL THEN r.after_id ELSE 0 END,
              day = CASE WHEN r.finished_at IS NULL AND r.after_id > 0 THEN r.day ELSE excluded.day END,
              finished_at = NULL
-         RETURNING state_id, day, after_id",
+         RETURNING state_id, day, after_id, rule_unit_id, rule_version",
     )
     .bind::<Date, _>(today)
     .get_result(tx)
     .await
     .optional()
+}
+
+/// Begins the grading of the permit's state by a rule, which it keeps to its end; what an earlier one left is dropped.
+pub async fn begin(
+    tx: &mut Tx,
+    permit: &Permit<StrengthGrade>,
+    (rule_unit_id, rule_version): (Option<UnitId>, i32),
+) -> QueryResult<()> {
+    statement("DELETE FROM grades_under_way WHERE state_id = $1")
+        .bind::<Integer, _>(permit.state_id())
+        .execute(tx)
+        .await?;
+    statement("UPDATE grading_runs SET rule_unit_id = $1, rule_version = $2 WHERE state_id = $3")
+        .bind::<Nullable<Integer>, _>(rule_unit_id)
+        .bind::<Integer, _>(rule_version)
+        .bind::<Integer, _>(permit.state_id())
+        .execute(tx)
+        .await
+        .map(|_| ())
 }
 
 /// A booth or mandal to grade, with what lies above it.
@@ -115,10 +154,10 @@ struct ScoreRow {
     score: f64,
 }
 
-/// The scores of the booths of the state's mandals.
+/// The scores of the booths of the state's mandals, by the grading under way.
 pub async fn booth_scores(tx: &mut Tx, permit: &Permit<StrengthGrade>) -> QueryResult<Vec<(UnitId, f64)>> {
     let rows: Vec<ScoreRow> = statement(
-        "SELECT mandal_id, score FROM strengths
+        "SELECT mandal_id, score FROM grades_under_way
          WHERE state_id = $1 AND level = 'booth' AND mandal_id IS NOT NULL ORDER BY unit_id",
     )
     .bind::<Integer, _>(permit.state_id())
@@ -135,56 +174,18 @@ pub struct NewGrade<'a> {
     pub grade: &'static str,
 }
 
-/// By which rule, and when.
-#[derive(Clone, Copy, Debug)]
-pub struct By {
-    pub rule_unit_id: Option<UnitId>,
-    pub rule_version: i32,
-    pub day: NaiveDate,
-}
-
-/// Stores grades, and the changes that they make. What was graded before on the same day is replaced; its grade of the
-/// day before stays what is compared with.
-pub async fn store(
-    tx: &mut Tx,
-    _permit: &Permit<StrengthGrade>,
-    grades: &[NewGrade<'_>],
-    by: By,
-) -> QueryResult<()> {
+/// Stores grades of the grading under way.
+pub async fn store(tx: &mut Tx, _permit: &Permit<StrengthGrade>, grades: &[NewGrade<'_>]) -> QueryResult<()> {
     macro_rules! column {
         (|$grade:ident| $value:expr) => {
             grades.iter().map(|$grade| $value).collect::<Vec<_>>()
         };
     }
     statement(
-        "WITH b AS NOT MATERIALIZED (SELECT $1::int AS rule_unit_id, $2::int AS rule_version, $3::date AS day),
-         new AS MATERIALIZED (
-             SELECT * FROM unnest($4::int[], $5::int[], $6::text[], $7::int[], $8::int[], $9::int[], $10::int[], $11::text[],
-                                  $12::float8[])
-                 AS n (unit_id, state_id, level, district_id, mandal_id, pc_id, ac_id, grade, score)),
-         changed AS (
-             INSERT INTO grade_changes AS c (state_id, unit_id, graded_on, grade, previous, score, rule_unit_id, rule_version)
-             SELECT n.state_id, n.unit_id, b.day, n.grade, s.grade, n.score, b.rule_unit_id, b.rule_version
-             FROM b, new n LEFT JOIN strengths s ON s.unit_id = n.unit_id
-             WHERE s.grade IS DISTINCT FROM n.grade
-             ON CONFLICT (unit_id, graded_on) DO UPDATE SET grade = excluded.grade, score = excluded.score,
-                 rule_unit_id = excluded.rule_unit_id, rule_version = excluded.rule_version)
-         INSERT INTO strengths AS s (unit_id, state_id, level, district_id, mandal_id, pc_id, ac_id, grade, score,
-                                     rule_unit_id, rule_version, graded_on)
-         SELECT n.unit_id, n.state_id, n.level, n.district_id, n.mandal_id, n.pc_id, n.ac_id, n.grade, n.score,
-                b.rule_unit_id, b.rule_version, b.day
-         FROM b, new n
-         ON CONFLICT (unit_id) DO UPDATE SET
-             state_id = excluded.state_id, district_id = excluded.district_id, mandal_id = excluded.mandal_id,
-             pc_id = excluded.pc_id, ac_id = excluded.ac_id, grade = excluded.grade, score = excluded.score,
-             rule_unit_id = excluded.rule_unit_id, rule_version = excluded.rule_version, graded_on = excluded.graded_on
-         WHERE (s.district_id, s.mandal_id, s.pc_id, s.ac_id, s.grade, s.score, s.rule_unit_id, s.rule_version)
-             IS DISTINCT FROM (excluded.district_id, excluded.mandal_id, excluded.pc_id, excluded.ac_id, excluded.grade,
-                               excluded.score, excluded.rule_unit_id, excluded.rule_version)",
+        "INSERT INTO grades_under_way (unit_id, state_id, level, district_id, mandal_id, pc_id, ac_id, grade, score)
+         SELECT * FROM unnest($1::int[], $2::int[], $3::text[], $4::int[], $5::int[], $6::int[], $7::int[], $8::text[],
+                              $9::float8[])",
     )
-    .bind::<Nullable<Integer>, _>(by.rule_unit_id)
-    .bind::<Integer, _>(by.rule_version)
-    .bind::<Date, _>(by.day)
     .bind::<Array<Integer>, _>(column!(|grade| grade.unit.unit.id))
     .bind::<Array<Integer>, _>(column!(|grade| grade.unit.unit.state_id))
     .bind::<Array<Text>, _>(column!(|grade| grade.unit.unit.level.as_str()))
@@ -220,26 +221,66 @@ pub struct GradeCountRow {
     pub units: i64,
 }
 
-/// Ends the grading of the permit's state: counts the grades anew, and lets reports
-/// show them.
+/// What changes by the grading, the loss of a grade among it. What was graded before on the same day is replaced; its grade
+/// of the day before stays what is compared with.
+const CHANGES: &str = "
+    WITH r AS NOT MATERIALIZED (SELECT * FROM grading_runs WHERE state_id = $1),
+         n AS NOT MATERIALIZED (SELECT g.unit_id, g.grade, g.score FROM r JOIN grades_under_way g ON g.state_id = r.state_id),
+         s AS NOT MATERIALIZED (SELECT o.unit_id, o.grade FROM r JOIN strengths o ON o.state_id = r.state_id)
+    INSERT INTO grade_changes AS c (state_id, unit_id, graded_on, grade, previous, score, rule_unit_id, rule_version)
+    SELECT r.state_id, x.unit_id, r.day, x.grade, x.previous, x.score, r.rule_unit_id, r.rule_version
+    FROM r, (SELECT unit_id, n.grade, s.grade AS previous, n.score FROM n FULL JOIN s USING (unit_id)) x
+    WHERE x.grade IS DISTINCT FROM x.previous
+    ON CONFLICT (unit_id, graded_on) DO UPDATE SET grade = excluded.grade, score = excluded.score,
+        rule_unit_id = excluded.rule_unit_id, rule_version = excluded.rule_version";
+
+/// What a later grading of the same day took back is no change.
+const TAKEN_BACK: &str = "
+    DELETE FROM grade_changes c USING grading_runs r
+    WHERE r.state_id = $1 AND c.state_id = r.state_id AND c.graded_on = r.day AND c.grade IS NOT DISTINCT FROM c.previous";
+
+const GRADES: &str = "
+    INSERT INTO strengths AS s (unit_id, state_id, level, district_id, mandal_id, pc_id, ac_id, grade, score,
+                                rule_unit_id, rule_version, graded_on)
+    SELECT n.unit_id, n.state_id, n.level, n.district_id, n.mandal_id, n.pc_id, n.ac_id, n.grade, n.score,
+           r.rule_unit_id, r.rule_version, r.day
+    FROM grading_runs r JOIN grades_under_way n ON n.state_id = r.state_id WHERE r.state_id = $1
+    ON CONFLICT (unit_id) DO UPDATE SET
+        district_id = excluded.district_id, mandal_id = excluded.mandal_id, pc_id = excluded.pc_id, ac_id = excluded.ac_id,
+        grade = excluded.grade, score = excluded.score, rule_unit_id = excluded.rule_unit_id,
+        rule_version = excluded.rule_version, graded_on = excluded.graded_on
+    WHERE (s.district_id, s.mandal_id, s.pc_id, s.ac_id, s.grade, s.score, s.rule_unit_id, s.rule_version)
+        IS DISTINCT FROM (excluded.district_id, excluded.mandal_id, excluded.pc_id, excluded.ac_id, excluded.grade,
+                          excluded.score, excluded.rule_unit_id, excluded.rule_version)";
+
+/// A mandal without booths, and what stands no more, has no grade.
+const LOST: &str = "
+    DELETE FROM strengths s WHERE s.state_id = $1
+        AND NOT EXISTS (SELECT 1 FROM grades_under_way n WHERE n.state_id = s.state_id AND n.unit_id = s.unit_id)";
+
+const TALLIES: &str = "
+    INSERT INTO strength_tallies (state_id, level, district_id, mandal_id, pc_id, ac_id, grade, units)
+    SELECT state_id, level, district_id, mandal_id, pc_id, ac_id, grade, count(*) FROM strengths
+    WHERE state_id = $1 GROUP BY state_id, level, district_id, mandal_id, pc_id, ac_id, grade";
+
+/// Ends the grading of the permit's state: its grades take the place of those before, all at once, and are counted.
 pub async fn finish(
     tx: &mut Tx,
     permit: &Permit<StrengthGrade>,
     at: DateTime<Utc>,
 ) -> QueryResult<Vec<GradeCountRow>> {
     let state_id = permit.state_id();
-    statement("DELETE FROM strength_tallies WHERE state_id = $1")
-        .bind::<Integer, _>(state_id)
-        .execute(tx)
-        .await?;
-    statement(
-        "INSERT INTO strength_tallies (state_id, level, district_id, mandal_id, pc_id, ac_id, grade, units)
-         SELECT state_id, level, district_id, mandal_id, pc_id, ac_id, grade, count(*) FROM strengths
-         WHERE state_id = $1 GROUP BY state_id, level, district_id, mandal_id, pc_id, ac_id, grade",
-    )
-    .bind::<Integer, _>(state_id)
-    .execute(tx)
-    .await?;
+    for step in [
+        CHANGES,
+        TAKEN_BACK,
+        GRADES,
+        LOST,
+        "DELETE FROM strength_tallies WHERE state_id = $1",
+        TALLIES,
+        "DELETE FROM grades_under_way WHERE state_id = $1",
+    ] {
+        statement(step).bind::<Integer, _>(state_id).execute(tx).await?;
+    }
     statement("UPDATE grading_runs SET finished_at = $1, finished_day = day WHERE state_id = $2")
         .bind::<Timestamptz, _>(at)
         .bind::<Integer, _>(state_id)
