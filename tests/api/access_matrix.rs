@@ -138,7 +138,7 @@ impl Scene {
         tour["stops"] = json!([crate::pravas::stop(booth)]);
         let pravas = admin.post("/v1/pravas", tour).await.expect(201).json;
         // What the feed tells is posted.
-        sampark::journal::poster::post_all(&app.state.db).await.unwrap();
+        app.posted().await;
         Self {
             app,
             world,

@@ -180,7 +180,7 @@ async fn a_workers_visits_leave_in_steps_and_the_totals_are_exact_after_each() {
     let shown = phone.of("visits");
     assert_eq!(shown.len(), 450);
     assert!(shown.values().all(|visit| visit["voided"] == true));
-    sampark::journal::poster::post_all(&s.app.state.db).await.unwrap();
+    s.app.posted().await;
     let feed = s
         .coordinator
         .client

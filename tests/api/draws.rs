@@ -2,7 +2,6 @@
 
 use chrono::TimeDelta;
 use sampark::access::Role;
-use sampark::journal::poster::post_all;
 use sampark::journal::seal::sign_heads;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -151,7 +150,7 @@ impl Scene {
 
     /// Signs a head over all that was done, a minute later.
     pub async fn seal(&self) {
-        post_all(&self.app.state.db).await.unwrap();
+        self.app.posted().await;
         self.app.clock.advance(TimeDelta::seconds(61));
         let now = self.app.clock.now();
         let signed = sign_heads(&self.app.state.db, &self.app.state.seals, now, false)
@@ -234,7 +233,7 @@ async fn every_step_of_a_draw_is_journalled_where_it_belongs() {
     ] {
         assert_eq!(journalled(&s.world, action).await, 1, "{action}");
     }
-    post_all(&s.app.state.db).await.unwrap();
+    s.app.posted().await;
     let mandal = s.world.unit("S1-M1");
     let entries = s.read(&format!("/v1/journal?under={mandal}&subject=draw")).await;
     let told: Vec<&str> = entries["items"]

@@ -1,7 +1,6 @@
 //! Exports of visits leave a trace: who took what away, when, and how much of it.
 
 use sampark::access::Role;
-use sampark::journal::poster::post_all;
 use serde_json::{Value, json};
 
 use crate::support::{Actor, Settings, TestApp, World};
@@ -70,7 +69,7 @@ async fn an_export_tells_who_took_what_and_how_much() {
     assert_eq!(of_mandal["visits"], 3);
     assert!(of_mandal["ended_at"].is_string());
     // The journal tells it as well: that it began, and that it was given whole.
-    post_all(&s.app.state.db).await.unwrap();
+    s.app.posted().await;
     let path = format!("/v1/journal?under={booth}&subject=visit_export");
     let told = s.coordinator.client.get(&path).await.expect(200).json;
     let told: Vec<&str> = told["items"]

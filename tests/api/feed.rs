@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sampark::access::Role;
-use sampark::journal::poster::post_all;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -51,7 +50,7 @@ impl Scene {
         // 0 may mean that the app's own poster is at it.
         let left = "SELECT count(*) FROM journal_inbox";
         while self.world.db.query_one(left, &[]).await.unwrap().get::<_, i64>(0) > 0 {
-            post_all(&self.app.state.db).await.unwrap();
+            self.app.posted().await;
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::fmt::Write;
 
 use sampark::access::Role;
-use sampark::journal::poster::post_all;
 use serde_json::{Value, json};
 
 use crate::openapi::compare;
@@ -51,7 +50,7 @@ async fn written_exchange_of_the_feed_is_one_that_happened() {
         .expect(200)
         .json;
     let service = app.with_token(token["access_token"].as_str().unwrap());
-    post_all(&app.state.db).await.unwrap();
+    app.posted().await;
 
     let mut out = String::from("The service starts from now, and keeps the cursor:\n\n");
     let start = ask(&service, "/v1/feed?from=now", &mut out).await;
@@ -59,7 +58,7 @@ async fn written_exchange_of_the_feed_is_one_that_happened() {
     let id = "01998f7e-58f5-7b21-a6a9-9c0ce5d5fd33";
     let sent = json!({"id": id, "campaign_id": campaign, "booth_id": world.unit("S1-B1"), "visited_at": "2026-11-23T11:00:00+05:30", "outcome": "met", "people_met": 2});
     worker.post("/v1/visits", sent).await.expect(201);
-    post_all(&app.state.db).await.unwrap();
+    app.posted().await;
     let cursor = |page: &Value| page["next_cursor"].as_str().unwrap().to_owned();
     let seen = ask(
         &service,
@@ -75,7 +74,7 @@ async fn written_exchange_of_the_feed_is_one_that_happened() {
         .post(&format!("/v1/visits/{id}/void"), json!({"reason": "twice"}))
         .await
         .expect(200);
-    post_all(&app.state.db).await.unwrap();
+    app.posted().await;
     let last = ask(
         &service,
         &format!("/v1/feed?wait=30&cursor={}", cursor(&seen)),

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use sampark::access::{KeyRing, Role};
 use sampark::features::privacy::{drop_unused, reseal_all, retain};
-use sampark::journal::poster::post_all;
 use sampark::platform::clock::Clock;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -71,7 +70,7 @@ impl Scene {
     }
 
     async fn entries(&self) -> i64 {
-        post_all(&self.app.state.db).await.unwrap();
+        self.app.posted().await;
         let sql = "SELECT count(*) FROM journal WHERE action = 'visit.answer_flag'";
         self.world.db.query_one(sql, &[]).await.unwrap().get(0)
     }
@@ -136,7 +135,7 @@ async fn an_answer_stands_beside_its_flag_wherever_the_visit_is_shown() {
     assert_eq!(text_of(&pages[0]["visits"][0], "too_short"), TEXT);
     assert_eq!(phone.sync(&s.author.client, 100).await[0]["visits"], json!([]));
     // The feed tells the visit.
-    post_all(&s.app.state.db).await.unwrap();
+    s.app.posted().await;
     let feed = s
         .coordinator
         .client
@@ -303,14 +302,14 @@ async fn an_answer_lies_sealed_and_goes_when_the_notes_of_its_campaign_go() {
     let sql = "SELECT text_sealed IS NULL FROM flag_answers";
     assert!(s.world.db.query_one(sql, &[]).await.unwrap().get::<_, bool>(0));
     // What was done is journalled, and what is done is done.
-    post_all(&s.app.state.db).await.unwrap();
+    s.app.posted().await;
     let sql = "SELECT count(*) FROM journal WHERE $1 = ANY (subject_uuids) AND actor_id IS NULL";
     let id: Uuid = s.visit.parse().unwrap();
     let entries = async || -> i64 { s.world.db.query_one(sql, &[&id]).await.unwrap().get(0) };
     let before = entries().await;
     assert!(before > 0);
     retain(&s.app.state.db, &s.app.clock).await.unwrap();
-    post_all(&s.app.state.db).await.unwrap();
+    s.app.posted().await;
     assert_eq!(entries().await, before);
 }
 

@@ -244,7 +244,7 @@ async fn a_foreign_id_in_any_body_or_filter_of_the_contract_is_answered_like_an_
     let s = scene().await;
     s.record_visit(&document).await;
     let foreign = Foreign::make(&s).await;
-    sampark::journal::poster::post_all(&s.app.state.db).await.unwrap();
+    s.app.posted().await;
     let caller = s.world.actor(&s.app, Role::StateAdmin, "S1").await.client;
     let (mut wrong, mut tried) = (Vec::new(), BTreeMap::new());
     for operation in operations(&document) {
@@ -334,7 +334,7 @@ async fn a_cursor_that_was_given_to_somebody_else_leads_on_in_ones_own_rows() {
     let s = scene().await;
     s.record_visit(&document).await;
     let foreign = Foreign::make(&s).await;
-    sampark::journal::poster::post_all(&s.app.state.db).await.unwrap();
+    s.app.posted().await;
     let there = s.world.actor(&s.app, Role::StateAdmin, "S2").await.client;
     let (mut wrong, mut led) = (Vec::new(), BTreeSet::new());
     for operation in operations(&document) {

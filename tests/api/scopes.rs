@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sampark::access::Role;
-use sampark::journal::poster::post_all;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Client, Settings, TestApp, World, times};
@@ -173,7 +172,7 @@ async fn a_write_that_races_the_move_of_its_booth_is_before_it_or_refused() {
         }
     }
     assert_eq!(recorded.len() + refused, races);
-    post_all(&app.state.db).await.unwrap();
+    app.posted().await;
     // Both held the lineages of the state, so the journal tells which was first.
     let sql = "SELECT w.unit_id, w.number < m.number FROM journal w
                JOIN journal m ON m.state_id = w.state_id AND m.unit_id = w.unit_id AND m.action = 'unit.place'

@@ -181,7 +181,7 @@ impl Scene {
     }
 
     async fn seal(&self) {
-        post_all(&self.app.state.db).await.unwrap();
+        self.app.posted().await;
         self.app.clock.advance(TimeDelta::seconds(61));
         sign_heads(
             &self.app.state.db,

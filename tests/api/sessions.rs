@@ -369,7 +369,7 @@ async fn neither_phone_nor_code_nor_token_is_in_the_journal() {
     let s = scene().await;
     let tokens = s.signed_in().await;
     s.refresh(&tokens["refresh_token"]).await.expect(200);
-    sampark::journal::poster::post_all(&s.app.state.db).await.unwrap();
+    s.app.posted().await;
     let rows = s
         .world
         .db

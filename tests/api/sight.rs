@@ -139,7 +139,7 @@ async fn notes_and_places_are_whole_for_the_author_and_the_mandal_on_every_route
         .patch(&format!("/v1/visits/{id}"), json!({"people_met": 3}))
         .await
         .expect(200);
-    sampark::journal::poster::post_all(&s.app.state.db).await.unwrap();
+    s.app.posted().await;
     let mine = [
         "/v1/visits".to_owned(),
         format!("/v1/visits/{id}"),

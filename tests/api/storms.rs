@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 use sampark::access::Role;
-use sampark::journal::poster::post_all;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -102,6 +101,6 @@ async fn thirty_two_phones_on_a_lossy_network_lose_nothing_and_count_nothing_twi
         .get(0);
     assert_eq!(stored, 32 * 21);
     assert_exact(&world.db, "the storm").await;
-    post_all(&app.state.db).await.unwrap();
+    app.posted().await;
     assert_exact(&world.db, "the posting").await;
 }

@@ -3,7 +3,6 @@
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use sampark::access::Role;
-use sampark::journal::poster::post_all;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::time::Instant;
@@ -61,7 +60,7 @@ impl Scene {
     }
 
     async fn post_journal(&self) {
-        post_all(&self.app.state.db).await.unwrap();
+        self.app.posted().await;
     }
 }
 

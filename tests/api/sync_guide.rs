@@ -4,7 +4,6 @@ use std::fmt::Write;
 
 use chrono::TimeDelta;
 use sampark::access::Role;
-use sampark::journal::poster::post_all;
 use sampark::journal::seal::sign_heads;
 use serde_json::{Value, json};
 
@@ -139,7 +138,7 @@ async fn written_exchange_of_sync_is_one_that_happened() {
         cursors: Vec::new(),
         out: String::new(),
     };
-    post_all(&app.state.db).await.unwrap();
+    app.posted().await;
 
     exchange.say("A booth worker's phone, new. It asks without a cursor, and is given all:");
     let first = exchange.sync(json!({})).await;
@@ -178,7 +177,7 @@ async fn written_exchange_of_sync_is_one_that_happened() {
         .post(&format!("/v1/visits/{VISIT}/review"), verdict)
         .await
         .expect(200);
-    post_all(&app.state.db).await.unwrap();
+    app.posted().await;
     app.clock.advance(TimeDelta::seconds(61));
     let now = app.clock.now();
     sign_heads(&app.state.db, &app.state.seals, now, true)

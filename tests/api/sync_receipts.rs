@@ -2,7 +2,6 @@
 
 use chrono::TimeDelta;
 use sampark::access::Role;
-use sampark::journal::poster::post_all;
 use sampark::journal::seal::sign_heads;
 use serde_json::{Value, json};
 
@@ -59,7 +58,7 @@ async fn a_phone_that_asks_is_given_the_receipts_of_its_own_visits() {
         (&waiting[0]["visit_id"], &waiting[0]["number"]),
         (&own, &Value::Null)
     );
-    post_all(&s.app.state.db).await.unwrap();
+    s.app.posted().await;
     s.app.clock.advance(TimeDelta::seconds(61));
     sign_heads(&s.app.state.db, &s.app.state.seals, s.app.clock.now(), true)
         .await

@@ -178,7 +178,7 @@ async fn a_task_for_every_booth_is_one_row_and_is_counted_at_every_level() {
         .expect(200)
         .json;
     assert_eq!(units["items"].as_array().unwrap().len(), 1);
-    sampark::journal::poster::post_all(&s.app.state.db).await.unwrap();
+    s.app.posted().await;
     assert_eq!(s.figures("S1").await, [5, 0, 0, 1, 1, 0]);
     let kept = "SELECT action FROM journal WHERE subject IN ('task', 'task_report') ORDER BY number";
     let kept: Vec<String> = s

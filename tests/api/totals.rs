@@ -73,7 +73,7 @@ async fn what_is_not_posted_counts_all_the_same() {
     assert_eq!(before["totals"]["visits"], 5);
     assert_eq!(before["totals"]["doors_reached"], 1);
     assert_eq!(before["posted"]["unposted_entries"], 1);
-    sampark::journal::poster::post_all(&s.app.state.db).await.unwrap();
+    s.app.posted().await;
     let after = s.get("S1", "").await;
     assert_eq!(after["totals"], before["totals"]);
     assert_eq!(after["posted"]["unposted_entries"], 0);
@@ -163,7 +163,7 @@ async fn children_show_their_figures_and_coverage_in_the_order_asked() {
 #[actix_web::test]
 async fn a_check_recounts_and_names_what_was_tampered_with() {
     let s = scene(UNPOSTED).await;
-    sampark::journal::poster::post_all(&s.app.state.db).await.unwrap();
+    s.app.posted().await;
     for unit in ["IN", "S1", "S1-M1", "S1-AC1", "S1-B1", "S2"] {
         assert_eq!(s.get(unit, "/check").await["equal"], true, "{unit}");
     }
@@ -246,7 +246,7 @@ async fn journal_entries_are_numbered_without_a_hole() {
             .post("/v1/visits", visit(&s.world, s.campaign, "S1-B2"))
             .await
             .expect(201);
-        sampark::journal::poster::post_all(&s.app.state.db).await.unwrap();
+        s.app.posted().await;
     }
     let unknown = Uuid::new_v4();
     s.admin.get(&format!("/v1/visits/{unknown}")).await.expect(404);

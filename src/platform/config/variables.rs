@@ -13,7 +13,7 @@ pub const VARIABLES: &[Variable] = &[
     Variable {
         name: "DATABASE_URL",
         default: "the private PostgreSQL",
-        about: "`postgres://user:password@host:port/database`; for a server best a login `sampark_server`, see docs/operating.md",
+        about: "`postgres://user:password@host:port/database`; for a server best a login `sampark_server`, see docs/operating.md. To another machine add `?sslmode=verify-full&sslrootcert=/path/ca.pem` (without `sslrootcert`: the public authorities)",
     },
     Variable {
         name: "SAMPARK_OWNER_DATABASE_URL",

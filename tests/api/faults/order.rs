@@ -6,7 +6,6 @@ use chrono::TimeDelta;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use sampark::access::Role;
-use sampark::journal::poster::post_all;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -96,7 +95,7 @@ type State = (Figures, BTreeMap<Uuid, (i32, String, i32, bool)>);
 
 async fn state(app: &TestApp, world: &World) -> State {
     assert_exact(&world.db, "all operations").await;
-    post_all(&app.state.db).await.unwrap();
+    app.posted().await;
     let sql = "SELECT id, version, outcome, people_met, voided_at IS NOT NULL FROM visits";
     let rows = world.db.query(sql, &[]).await.unwrap();
     let visits = rows

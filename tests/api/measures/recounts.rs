@@ -151,7 +151,7 @@ proptest! {
             });
             futures_util::future::join_all(hands).await;
             check(&s).await;
-            sampark::journal::poster::post_all(&s.app.state.db).await.unwrap();
+            s.app.posted().await;
             sampark::features::cadre::recount_all(&s.app.state.db, &s.app.clock).await.unwrap();
             check(&s).await;
         });

@@ -78,6 +78,20 @@ impl Default for Settings {
 }
 
 impl TestApp {
+    /// Posts all that was written until now. The app's own poster may be at it just then: it is waited for.
+    pub async fn posted(&self) {
+        const WORK: &str = "SELECT EXISTS (SELECT FROM journal_inbox) OR EXISTS (SELECT FROM tally_inbox)
+            OR EXISTS (SELECT FROM task_tally_inbox)";
+        let db = self.database.connect().await;
+        loop {
+            sampark::journal::poster::post_all(&self.state.db).await.unwrap();
+            if !db.query_one(WORK, &[]).await.unwrap().get::<_, bool>(0) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
     pub async fn start() -> Self {
         Self::start_with(Settings::default()).await
     }

@@ -171,7 +171,7 @@ async fn each_sees_the_tasks_and_units_in_his_scope() {
 async fn those_below_hear_of_a_task_in_the_feed() {
     let s = scene().await;
     let id = s.set(task(s.world.unit("S1"), "booth")).await;
-    sampark::journal::poster::post_all(&s.app.state.db).await.unwrap();
+    s.app.posted().await;
     let coordinator = s.actor(Role::MandalCoordinator, "S1-M1").await;
     let feed = coordinator.get("/v1/feed").await.expect(200).json;
     let told = feed["items"]

@@ -102,7 +102,7 @@ async fn a_task_is_met_as_long_as_an_indicator_reaches_its_value() {
     assert_eq!(s.figures("S1").await, [5, 0, 0, 1, 1, 0]);
     assert_eq!(s.standing(&id, "S1-B1").await["status"], "open");
     assert_eq!(s.standing(&id, "S1-B3").await["status"], "verified");
-    sampark::journal::poster::post_all(&s.app.state.db).await.unwrap();
+    s.app.posted().await;
     assert_eq!(s.figures("S1").await, [5, 0, 0, 1, 1, 0]);
     let entries = "SELECT count(*) FROM (SELECT action, subject FROM journal UNION ALL SELECT action, subject FROM journal_inbox) j
                    WHERE action = 'task.measure' AND subject = 'task'";
