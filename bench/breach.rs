@@ -8,7 +8,7 @@ use crate::{Stand, http, world};
 const FILL: &str = "
     INSERT INTO journal (state_id, number, unit_id, unit_ids, actor_id, device_id, action, subject, subject_ids,
                          subject_uuids, digest, at, leaf_hash)
-    SELECT 2, n, 1000 + n % 2000, ARRAY[1000 + n % 2000], 1 + n / 5 % 64, NULL,
+    SELECT 2, 1000000 + n, 1000 + n % 2000, ARRAY[1000 + n % 2000], 1 + n / 5 % 64, NULL,
            CASE WHEN n % 5 = 0 THEN 'contact.read' ELSE 'visit.record' END, 'contact', '{}',
            ARRAY[md5((n / 5 % 100000)::text)::uuid], decode(repeat('00', 32), 'hex'),
            now() - interval '301 days' + n * (interval '300 days' / (READS * 5.0)), decode(repeat('00', 32), 'hex')

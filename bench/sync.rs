@@ -1,7 +1,7 @@
 //! What a phone waits for: the first sync of a booth of 300 doors with 300 visits of 20 days, and one that brings nothing,
 //! compressed as phones ask for it, one at a time.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -35,6 +35,11 @@ pub async fn ask(stand: &Stand) {
     let address = stand.program.address;
     let mut client = Connection::open(address, &stand.world.tokens[0]).await;
     world::known(address, &stand.world.tokens[0], "booth_worker").await;
+    let until = Instant::now() + Duration::from_secs(30);
+    while client.post("/v1/sync", "{}").await.0 != 200 {
+        assert!(Instant::now() < until, "it never let the worker sync");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     for day in 1..=20 {
         let (status, body) = client.post("/v1/visits/batch", &visits_of(day)).await;
         let text = String::from_utf8_lossy(&body);

@@ -113,6 +113,15 @@ pub async fn run(address: SocketAddr, world: &World, url: &str, rounds: usize, t
     let (coordinator, worker) = (&world.tokens[0], &world.tokens[1]);
     world::known(address, coordinator, "mandal_coordinator").await;
     world::known(address, worker, "booth_worker").await;
+    // What is cached of grants is told a moment after the roles: a unit beyond them is then not found.
+    for (token, beyond) in [(coordinator, 101), (worker, 1001)] {
+        let mut client = Connection::open(address, token).await;
+        let until = Instant::now() + Duration::from_secs(30);
+        while client.get(&format!("/v1/units/{beyond}")).await.0 != 404 {
+            assert!(Instant::now() < until, "it never heard of the smaller scope");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
     let mut writers = world.clone();
     writers.tokens.drain(..2);
     http::store(address, &writers, STORED).await;

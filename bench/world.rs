@@ -67,7 +67,8 @@ pub async fn people(url: &str, dir: &Path, role: &str, unit_id: i32) -> Vec<Stri
         "INSERT INTO workers (id, unit_id, name, created_at, updated_at)
          SELECT n, {unit_id}, 'Worker', now(), now() FROM generate_series(1, {WORKERS}) n;
          INSERT INTO grants (worker_id, role, unit_id, valid_from, created_at)
-         SELECT n, '{role}', {unit_id}, '2020-01-01', now() FROM generate_series(1, {WORKERS}) n"
+         SELECT n, '{role}', {unit_id}, '2020-01-01', now() FROM generate_series(1, {WORKERS}) n;
+         SELECT setval('workers_id_seq', {WORKERS})"
     );
     execute(url, &workers).await;
     let keys = KeyRing::load_or_make(dir).unwrap();

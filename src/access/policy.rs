@@ -433,7 +433,7 @@ type Question = (Option<WorkerId>, UnitId, NaiveDate, bool);
 /// # Errors
 /// What the database says.
 pub async fn permits_on_days<A: Action>(
-    tx: &mut Tx,
+    tx: &Tx,
     asks: &[Ask],
     today: NaiveDate,
 ) -> QueryResult<Vec<Option<DatedPermit<A>>>> {
@@ -476,7 +476,7 @@ pub async fn permits_on_days<A: Action>(
 /// A row for each question whose booth exists, by the place of the question from 1; opens the booths for which leave is
 /// given at the question's time.
 async fn dated_rows(
-    tx: &mut Tx,
+    mut tx: &Tx,
     questions: &BTreeMap<Question, DateTime<Utc>>,
     today: NaiveDate,
     action: ActionName,
@@ -519,6 +519,6 @@ async fn dated_rows(
     .bind::<Date, _>(today)
     .bind::<Array<Text>, _>(Role::names_that_may(action))
     .bind::<Array<Text>, _>(Role::names_without_second_factor())
-    .load(tx)
+    .load(&mut tx)
     .await
 }

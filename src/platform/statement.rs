@@ -1,8 +1,10 @@
 //! SQL written out, prepared once.
 //!
 //! Diesel's `sql_query` is never cached, which costs a round trip to the server each time. A [`Statement`] has a
-//! text that never changes, so it may be cached: it is parsed and planned once a connection. Placeholders are written
-//! `$1`, `$2`, … each once and in order, as PostgreSQL shows them.
+//! text that never changes, so it may be cached: it is parsed once a connection, and after a few executions PostgreSQL
+//! keeps one plan for whatever is bound. Where the best plan hangs on what is bound (filters that are null, a booth or a
+//! nation), the statement is [`planned_anew`](Statement::planned_anew). Placeholders are written `$1`, `$2`, … each once
+//! and in order, as PostgreSQL shows them.
 
 use std::marker::PhantomData;
 
@@ -17,12 +19,17 @@ use diesel::sql_types::{HasSqlType, Untyped};
 pub struct Statement<B> {
     sql: &'static str,
     binds: B,
+    cached: bool,
 }
 
 /// A statement without placeholders; [`Statement::bind`] adds one at a time.
 #[must_use]
 pub const fn statement(sql: &'static str) -> Statement<()> {
-    Statement { sql, binds: () }
+    Statement {
+        sql,
+        binds: (),
+        cached: true,
+    }
 }
 
 /// A value and the SQL type that it is sent as.
@@ -33,10 +40,21 @@ pub struct Bind<ST, U> {
 }
 
 impl<B> Statement<B> {
+    /// Has it planned at every execution for the values that are bound, which costs a round trip: worth it where a plan
+    /// for any value would read what these values rule out.
+    #[must_use]
+    pub fn planned_anew(self) -> Self {
+        Self {
+            cached: false,
+            ..self
+        }
+    }
+
     /// Binds the next placeholder.
     pub fn bind<ST, U>(self, value: U) -> Statement<(B, Bind<ST, U>)> {
         Statement {
             sql: self.sql,
+            cached: self.cached,
             binds: (
                 self.binds,
                 Bind {
@@ -89,6 +107,9 @@ where
 
 impl<B: Binds> QueryFragment<Pg> for Statement<B> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        if !self.cached {
+            out.unsafe_to_cache_prepared();
+        }
         let rest = self.binds.push(self.sql, out.reborrow())?;
         out.push_sql(rest);
         Ok(())

@@ -1,6 +1,9 @@
 //! What visits are judged by, listed by and compared by is found by index, however many visits there are: the plan of the program's own statement
 //! over a hundred thousand visits, asked as the server asks it: by the role that owns nothing, in a scope, behind the second wall.
 
+use diesel::sql_types::{Integer, Text};
+use diesel_async::{AsyncConnection, AsyncPgConnection};
+use sampark::platform::statement::statement;
 use tokio_postgres::Client;
 
 use crate::support::{TestApp, World};
@@ -91,38 +94,105 @@ fn concatenated(source: &str, name: &str, macros: &[(&str, &str)]) -> String {
     text
 }
 
-#[actix_web::test]
-async fn visits_with_a_flag_are_found_by_the_index_of_flagged_visits() {
-    let app = TestApp::start().await;
-    let world = World::build(&app).await;
-    let campaign = world.campaign("IN").await;
-    fill(&world, campaign).await;
+/// The list of visits and the types of what is bound to it.
+fn list() -> (String, &'static str) {
     let list = concatenated(
         include_str!("../../src/features/visits/queries.rs"),
         "LIST",
         // What is shown of a visit beside its row does not decide how it is found.
         &[("visit_columns!()", "v.*")],
     );
-    let types = "int[], int[], int, date, int, int, int, int, date, date, text, text, jsonb, jsonb, timestamptz, date, date, \
-                 uuid, bigint";
+    let types = "int[], int[], int, date, int, int, int, int, date, date, text, text, jsonb, timestamptz, date, uuid, bigint";
+    (list, types)
+}
+
+#[actix_web::test]
+async fn visits_with_a_flag_are_found_by_the_index_of_flagged_visits() {
+    let app = TestApp::start().await;
+    let world = World::build(&app).await;
+    let campaign = world.campaign("IN").await;
+    fill(&world, campaign).await;
+    let (list, types) = list();
     let booths = format!("ARRAY[{}, {}]", world.unit("S1-B1"), world.unit("S1-B2"));
     let code = r#"'[{"code": "too_fast"}]'"#;
     let values = format!(
-        "{booths}, NULL, NULL, '2026-11-23', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, {code}, {code}, NULL, NULL, \
-         NULL, NULL, 51"
+        "{booths}, NULL, NULL, '2026-11-23', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, {code}, NULL, NULL, NULL, 51"
     );
     // A coordinator's scope: a mandal.
     let db = connect(&app.database).await;
     enter(&db, 1, &[world.unit("S1-M1")], &[]).await;
     let found = plan(&db, "custom", &list, types, &values).await;
-    assert!(found.contains("visits_flagged_idx"), "{found}");
+    assert!(found.contains("visits_flagged_"), "{found}");
     // The statement names its booths: only the wall asks for lineages.
     assert!(found.contains("lineages"), "{found}");
     assert!(!found.contains("Seq Scan on visits"), "{found}");
-    // Without the filter the index of flagged visits is of no use, so that the first half of this test can fail.
+    // Without the filter the indexes of flagged visits are of no use, so that the first half of this test can fail.
     let plain = values.replace(code, "NULL");
     let found = plan(&db, "custom", &list, types, &plain).await;
-    assert!(!found.contains("visits_flagged_idx"), "{found}");
+    assert!(!found.contains("visits_flagged_"), "{found}");
+}
+
+#[actix_web::test]
+async fn a_page_of_a_whole_state_reads_its_newest_visits_and_no_others() {
+    let app = TestApp::start().await;
+    let world = World::build(&app).await;
+    let campaign = world.campaign("IN").await;
+    fill(&world, campaign).await;
+    let (list, types) = list();
+    let state = world.unit("S1");
+    let db = connect(&app.database).await;
+    enter(&db, 1, &[state], &[state]).await;
+    let booths = ["S1-B1", "S1-B2", "S1-B3", "S1-B4", "S1-B5"].map(|code| world.unit(code));
+    let whose = [
+        // Its booths, and its root where they are too many to be listed.
+        format!("ARRAY{booths:?}, NULL, NULL, '2026-11-23', NULL"),
+        format!("NULL, ARRAY[{state}], NULL, '2026-11-23', {state}"),
+    ];
+    for whose in whose {
+        for (filter, index) in [
+            ("NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL", "visits_day_idx"),
+            (
+                "NULL, NULL, NULL, NULL, NULL, NULL, 'rejected', NULL",
+                "visits_reviewed_idx",
+            ),
+            (
+                r#"NULL, NULL, NULL, NULL, NULL, NULL, NULL, '[{"code": "too_fast"}]'"#,
+                "visits_flagged_day_idx",
+            ),
+        ] {
+            let values = format!("{whose}, {filter}, NULL, NULL, NULL, 51");
+            let found = plan(&db, "custom", &list, types, &values).await;
+            assert!(found.contains(&format!("Scan Backward using {index}")), "{found}");
+            assert!(!found.contains("Seq Scan on visits"), "{found}");
+            assert!(!found.contains("Seq Scan on lineages l\n"), "{found}");
+        }
+    }
+}
+
+#[actix_web::test]
+async fn what_is_planned_anew_is_not_kept_prepared() {
+    use diesel_async::RunQueryDsl;
+
+    let app = TestApp::start().await;
+    let mut db = AsyncPgConnection::establish(&app.database.url).await.unwrap();
+    for n in 0..8 {
+        let kept = statement("SELECT $1::int AS kept").bind::<Integer, _>(n);
+        kept.execute(&mut db).await.unwrap();
+        let anew = statement("SELECT $1::int AS anew").bind::<Integer, _>(n);
+        anew.planned_anew().execute(&mut db).await.unwrap();
+    }
+    let kept: Vec<Prepared> = diesel::sql_query("SELECT statement FROM pg_prepared_statements")
+        .load(&mut db)
+        .await
+        .unwrap();
+    let holds = |what: &str| kept.iter().filter(|row| row.statement.ends_with(what)).count();
+    assert_eq!((holds("AS kept"), holds("AS anew")), (1, 0));
+}
+
+#[derive(diesel::QueryableByName)]
+struct Prepared {
+    #[diesel(sql_type = Text)]
+    statement: String,
 }
 
 #[actix_web::test]

@@ -132,12 +132,12 @@ macro_rules! found {
                AND (v.booth_id = ANY (f.booths) OR (f.under IS NOT NULL AND EXISTS (
                        SELECT 1 FROM lineages l WHERE l.unit_id = v.booth_id AND f.under = ANY (l.unit_ids)
                          AND l.valid_from <= f.today AND (l.valid_to IS NULL OR l.valid_to > f.today))))
-               AND v.worker_id = coalesce(f.worker_id, v.worker_id)
+               AND (f.worker_id IS NULL OR v.worker_id = f.worker_id)
                AND (f.device_id IS NULL OR v.device_id = f.device_id)
-               AND v.received_at = coalesce(f.received_at, v.received_at)
-               AND v.visited_on >= coalesce(f.first, v.visited_on)
-               AND v.visited_on <= coalesce(f.last, v.visited_on)
-               AND v.campaign_id = coalesce(f.campaign_id, v.campaign_id)
+               AND (f.received_at IS NULL OR v.received_at = f.received_at)
+               AND (f.first IS NULL OR v.visited_on >= f.first)
+               AND (f.last IS NULL OR v.visited_on <= f.last)
+               AND (f.campaign_id IS NULL OR v.campaign_id = f.campaign_id)
              LIMIT $11)"
     };
 }
@@ -163,6 +163,7 @@ const FILL: &str = concat!(
 macro_rules! bind_filter {
     ($text:expr, $permit:ident, $sent:ident, $today:ident, $booths:ident) => {
         statement($text)
+            .planned_anew()
             .bind::<Nullable<Array<Integer>>, _>($booths.as_ref())
             .bind::<Nullable<Integer>, _>($booths.is_none().then_some($permit.unit_id()))
             .bind::<Date, _>($today)

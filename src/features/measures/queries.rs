@@ -69,6 +69,7 @@ pub async fn children_of<A>(
     .bind::<Nullable<Array<Integer>>, _>(narrowed.under)
     .bind::<Integer, _>(permit.unit_id())
     .bind::<Text, _>(level)
+    .planned_anew()
     .load(tx)
     .await
 }
@@ -134,8 +135,8 @@ const VISIT_FIGURES: &str = "
         FROM f, tally_inbox i CROSS JOIN unnest(i.unit_ids) AS u (id) JOIN r ON r.unit_id = u.id
         WHERE i.state_id = ANY (f.states)
     ) x
-    WHERE x.campaign_id = coalesce(f.campaign_id, x.campaign_id)
-      AND x.day BETWEEN coalesce(f.first, x.day) AND coalesce(f.last, x.day)
+    WHERE (f.campaign_id IS NULL OR x.campaign_id = f.campaign_id)
+      AND (f.first IS NULL OR x.day >= f.first) AND (f.last IS NULL OR x.day <= f.last)
     GROUP BY x.unit_id";
 
 /// What the ledgers have of these units; units without anything are left out.
@@ -150,6 +151,7 @@ pub async fn visit_figures<A>(
     states.sort_unstable();
     states.dedup();
     statement(VISIT_FIGURES)
+        .planned_anew()
         .bind::<Nullable<Integer>, _>(visited.campaign_id)
         .bind::<Nullable<Date>, _>(visited.from)
         .bind::<Nullable<Date>, _>(visited.to)
@@ -197,6 +199,7 @@ pub async fn signed_figures<A>(
          LEFT JOIN sign_offs b ON b.mandal_id = m.id AND b.week_start = f.before AND b.reopened_at IS NULL
          GROUP BY w.id",
     )
+    .planned_anew()
     .bind::<Date, _>(today)
     .bind::<Date, _>(week)
     .bind::<Date, _>(before)

@@ -122,18 +122,19 @@ struct SealedQueueRow {
 /// Where the queue goes on from: the doubt, below zero so that everything ascends, the day and the id.
 pub type QueueCursor = (i32, NaiveDate, VisitId);
 
+// OFFSET 0 as in the list of visits.
 macro_rules! waiting {
     () => {
         "v.review = 'unreviewed' AND v.voided_at IS NULL
            AND (v.booth_id = ANY (f.booths) OR (f.under IS NOT NULL AND EXISTS (
                    SELECT 1 FROM lineages l WHERE l.unit_id = v.booth_id AND f.under = ANY (l.unit_ids)
-                     AND l.valid_from <= f.today AND (l.valid_to IS NULL OR l.valid_to > f.today))))
+                     AND l.valid_from <= f.today AND (l.valid_to IS NULL OR l.valid_to > f.today) OFFSET 0)))
            AND v.worker_id <> f.own AND (v.device_id IS NULL OR v.device_id <> ALL (f.devices))
-           AND v.campaign_id = coalesce(f.campaign_id, v.campaign_id)
-           AND v.worker_id = coalesce(f.worker_id, v.worker_id)
-           AND v.outcome = coalesce(f.outcome, v.outcome)
-           AND v.visited_on >= coalesce(f.first, v.visited_on)
-           AND v.visited_on <= coalesce(f.last, v.visited_on)"
+           AND (f.campaign_id IS NULL OR v.campaign_id = f.campaign_id)
+           AND (f.worker_id IS NULL OR v.worker_id = f.worker_id)
+           AND (f.outcome IS NULL OR v.outcome = f.outcome)
+           AND (f.first IS NULL OR v.visited_on >= f.first)
+           AND (f.last IS NULL OR v.visited_on <= f.last)"
     };
 }
 
@@ -194,6 +195,7 @@ pub async fn list_queue(
     macro_rules! filtered {
         ($text:expr) => {
             statement($text)
+                .planned_anew()
                 .bind::<Nullable<Array<Integer>>, _>(booths.as_ref())
                 .bind::<Nullable<Integer>, _>(under)
                 .bind::<Date, _>(today)

@@ -155,6 +155,7 @@ pub async fn list_entries(
         None => (None, None),
     };
     let rows: Vec<EntryRow> = statement(LIST)
+        .planned_anew()
         .bind::<Nullable<Array<Integer>>, _>(roots)
         .bind::<Date, _>(today)
         .bind::<Integer, _>(state_id)

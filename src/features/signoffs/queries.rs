@@ -184,7 +184,7 @@ pub async fn list_mandals(
                           AND s.reopened_at IS NULL) AS signed
              FROM f, units u
              JOIN lineages l ON l.unit_id = u.id
-             WHERE u.level = 'mandal' AND u.state_id = coalesce(f.state_id, u.state_id) AND f.under = ANY (l.unit_ids)
+             WHERE u.level = 'mandal' AND (f.state_id IS NULL OR u.state_id = f.state_id) AND f.under = ANY (l.unit_ids)
                AND l.valid_from <= f.today AND (l.valid_to IS NULL OR l.valid_to > f.today)) AS m
          WHERE m.signed = coalesce($5::bool, m.signed) AND m.mandal_id > coalesce($6::int, 0)
          ORDER BY m.mandal_id LIMIT $7",
@@ -196,6 +196,7 @@ pub async fn list_mandals(
     .bind::<Nullable<Bool>, _>(asked.signed)
     .bind::<Nullable<Integer>, _>(after)
     .bind::<BigInt, _>(limit)
+    .planned_anew()
     .load(tx)
     .await
 }
@@ -230,7 +231,7 @@ pub async fn count_signed(
              AND p.valid_from <= f.today AND (p.valid_to IS NULL OR p.valid_to > f.today)
          LEFT JOIN units c ON c.id = p.unit_id
          LEFT JOIN sign_offs s ON s.mandal_id = u.id AND s.week_start = f.week_start AND s.reopened_at IS NULL
-         WHERE u.level = 'mandal' AND u.state_id = coalesce(f.state_id, u.state_id) AND f.under = ANY (l.unit_ids)
+         WHERE u.level = 'mandal' AND (f.state_id IS NULL OR u.state_id = f.state_id) AND f.under = ANY (l.unit_ids)
            AND l.valid_from <= f.today AND (l.valid_to IS NULL OR l.valid_to > f.today)
          GROUP BY c.id ORDER BY c.id",
     )
@@ -238,6 +239,7 @@ pub async fn count_signed(
     .bind::<Nullable<Integer>, _>(state_of(permit))
     .bind::<Date, _>(asked.today)
     .bind::<Date, _>(asked.week_start)
+    .planned_anew()
     .load(tx)
     .await
 }

@@ -270,6 +270,7 @@ pub async fn strength(
 ) -> QueryResult<Vec<StrengthRow>> {
     let states = states_of(tx, permit).await?;
     statement(REPORT)
+        .planned_anew()
         .bind::<Integer, _>(permit.unit_id())
         .bind::<Text, _>(permit.level())
         .bind::<Nullable<Array<Integer>>, _>(ask.seats)
@@ -326,6 +327,7 @@ pub async fn changes(
     .bind::<Nullable<Bool>, _>(rose)
     .bind::<Nullable<Integer>, _>(after)
     .bind::<BigInt, _>(limit + 1)
+    .planned_anew()
     .load(tx)
     .await
 }

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::QueryResult;
 use diesel::sql_types::{Array, BigInt, Date, Double, Integer, Nullable, Text, Timestamptz};
-use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::RunQueryDsl;
 
 use super::rules::{Level, Tree};
 use super::wire::NewUnit;
@@ -77,10 +77,6 @@ pub async fn list_units(
     wanted: &Wanted,
     limit: i64,
 ) -> QueryResult<Vec<UnitRow>> {
-    // A booth's worker and the nation's administrator need different plans, and a filter that is not set costs nothing
-    // when the plan knows it.
-    tx.batch_execute("SET LOCAL plan_cache_mode = force_custom_plan")
-        .await?;
     let level = wanted.level.map(Level::as_str);
     let pattern = wanted.text.as_deref().map(contains_pattern);
     statement(select_units!(
@@ -90,6 +86,8 @@ pub async fn list_units(
            AND ($13::text IS NULL OR u.name ILIKE $14 OR u.name_local ILIKE $15 OR u.code ILIKE $16)
          ORDER BY u.id LIMIT $17"
     ))
+    // A booth's worker and the nation's administrator need different plans.
+    .planned_anew()
     .bind::<Date, _>(today)
     .bind::<Date, _>(today)
     .bind::<Date, _>(today)

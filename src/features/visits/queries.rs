@@ -319,45 +319,66 @@ struct IdRow {
 
 /// The booths under these units today, if they are few.
 pub async fn few_booths(tx: &mut Tx, roots: &[UnitId], today: NaiveDate) -> QueryResult<Option<Vec<UnitId>>> {
+    few_booths_of(tx, roots, None, today).await
+}
+
+/// The booths under these units and, if it is given, under that one too, if they are few.
+async fn few_booths_of(
+    tx: &mut Tx,
+    roots: &[UnitId],
+    under: Option<UnitId>,
+    today: NaiveDate,
+) -> QueryResult<Option<Vec<UnitId>>> {
     let rows: Vec<IdRow> = statement(
-        "SELECT u.id FROM lineages l JOIN units u ON u.id = l.unit_id AND u.level = 'booth'
-         WHERE l.unit_ids && $1::int[] AND l.valid_from <= $2 AND (l.valid_to IS NULL OR l.valid_to > $3) LIMIT $4",
+        "WITH f AS NOT MATERIALIZED (SELECT $1::int[] AS roots, $2::int AS under, $3::date AS today)
+         SELECT u.id FROM f, lineages l JOIN units u ON u.id = l.unit_id AND u.level = 'booth'
+         WHERE l.unit_ids && f.roots AND (f.under IS NULL OR l.unit_ids @> ARRAY[f.under])
+           AND l.valid_from <= f.today AND (l.valid_to IS NULL OR l.valid_to > f.today) LIMIT $4",
     )
     .bind::<Array<Integer>, _>(roots)
-    .bind::<Date, _>(today)
+    .bind::<Nullable<Integer>, _>(under)
     .bind::<Date, _>(today)
     .bind::<BigInt, _>(FEW_BOOTHS + 1)
+    .planned_anew()
     .load(tx)
     .await?;
     let few = i64::try_from(rows.len()).is_ok_and(|n| n <= FEW_BOOTHS);
     Ok(few.then(|| rows.into_iter().map(|row| row.id).collect()))
 }
 
-// What is not asked for is null and folds away when the statement is planned. A few booths are looked up by their
-// index; a state's thousands are not listed but tested as the days are walked.
+// What is not asked for is null and folds away, since the statement is planned for what is bound. So the planner sees how
+// much of the table a few booths have: it looks them up by their index or, where they have most of it, walks the days as it
+// does for a state's thousands, which are not listed but tested on the way. OFFSET 0 keeps the test one of a single row: it
+// would otherwise read the lineages of a whole nation first, to have them at hand.
 const LIST: &str = concat!(
-    "WITH f AS NOT MATERIALIZED (SELECT $1::int[] AS booths, $2::int[] AS roots, $3::int AS own, $4::date AS today, $5::int AS under)
+    "WITH f AS NOT MATERIALIZED (
+         SELECT $1::int[] AS booths, $2::int[] AS roots, $3::int AS own, $4::date AS today, $5::int AS under,
+                $6::int AS booth_id, $7::int AS campaign_id, $8::int AS worker_id, $9::date AS first, $10::date AS last,
+                $11::text AS outcome, $12::text AS review, $13::jsonb AS flag, $14::timestamptz AS received_by,
+                $15::date AS after_day, $16::uuid AS after_id)
     SELECT ",
     visit_columns!(),
     " FROM f, visits v
-    WHERE (v.booth_id = ANY (f.booths) OR v.worker_id = f.own OR (f.roots IS NOT NULL AND EXISTS (
-              SELECT 1 FROM lineages l WHERE l.unit_id = v.booth_id AND l.unit_ids && f.roots
-                AND l.valid_from <= f.today AND (l.valid_to IS NULL OR l.valid_to > f.today))))
-      AND (f.under IS NULL OR EXISTS (
-              SELECT 1 FROM lineages l WHERE l.unit_id = v.booth_id AND f.under = ANY (l.unit_ids)
-                AND l.valid_from <= f.today AND (l.valid_to IS NULL OR l.valid_to > f.today)))
-      AND v.booth_id = coalesce($6::int, v.booth_id)
-      AND v.campaign_id = coalesce($7::int, v.campaign_id)
-      AND v.worker_id = coalesce($8::int, v.worker_id)
-      AND v.visited_on >= coalesce($9::date, v.visited_on)
-      AND v.visited_on <= coalesce($10::date, v.visited_on)
-      AND v.outcome = coalesce($11::text, v.outcome)
-      AND v.review = coalesce($12::text, v.review)
-      AND ($13::jsonb IS NULL OR (v.flags <> '[]' AND v.flags @> $14::jsonb))
-      AND v.received_at <= coalesce($15::timestamptz, v.received_at)
-      AND ($16::date IS NULL OR (v.visited_on, v.id) < ($17::date, $18::uuid))
+    WHERE (v.booth_id = ANY (f.booths)
+           OR (v.worker_id = f.own AND (f.under IS NULL OR EXISTS (
+                  SELECT 1 FROM lineages l WHERE l.unit_id = v.booth_id AND f.under = ANY (l.unit_ids)
+                    AND l.valid_from <= f.today AND (l.valid_to IS NULL OR l.valid_to > f.today) OFFSET 0)))
+           OR (f.roots IS NOT NULL AND EXISTS (
+                  SELECT 1 FROM lineages l WHERE l.unit_id = v.booth_id AND l.unit_ids && f.roots
+                    AND (f.under IS NULL OR f.under = ANY (l.unit_ids))
+                    AND l.valid_from <= f.today AND (l.valid_to IS NULL OR l.valid_to > f.today) OFFSET 0)))
+      AND (f.booth_id IS NULL OR v.booth_id = f.booth_id)
+      AND (f.campaign_id IS NULL OR v.campaign_id = f.campaign_id)
+      AND (f.worker_id IS NULL OR v.worker_id = f.worker_id)
+      AND (f.first IS NULL OR v.visited_on >= f.first)
+      AND (f.last IS NULL OR v.visited_on <= f.last)
+      AND (f.outcome IS NULL OR v.outcome = f.outcome)
+      AND (f.review IS NULL OR v.review = f.review)
+      AND (f.flag IS NULL OR (v.flags <> '[]' AND v.flags @> f.flag))
+      AND (f.received_by IS NULL OR v.received_at <= f.received_by)
+      AND (f.after_day IS NULL OR (v.visited_on, v.id) < (f.after_day, f.after_id))
     ORDER BY v.visited_on DESC, v.id DESC
-    LIMIT $19"
+    LIMIT $17"
 );
 
 /// Where a list goes on from: the last visit of the page before.
@@ -376,7 +397,7 @@ pub async fn list_visits(
     let booths = if visible.roots.is_empty() {
         Some(Vec::new())
     } else {
-        few_booths(tx, &visible.roots, visible.today).await?
+        few_booths_of(tx, &visible.roots, filter.under, visible.today).await?
     };
     let roots = booths.is_none().then_some(&visible.roots);
     let flag = filter
@@ -397,12 +418,11 @@ pub async fn list_visits(
         .bind::<Nullable<Text>, _>(filter.outcome.map(|outcome| outcome.as_str()))
         .bind::<Nullable<Text>, _>(filter.review.map(|review| review.as_str()))
         .bind::<Nullable<Jsonb>, _>(flag.as_ref())
-        .bind::<Nullable<Jsonb>, _>(flag.as_ref())
         .bind::<Nullable<Timestamptz>, _>(received_by)
-        .bind::<Nullable<Date>, _>(after.map(|(day, _)| day))
         .bind::<Nullable<Date>, _>(after.map(|(day, _)| day))
         .bind::<Nullable<SqlUuid>, _>(after.map(|(_, id)| id))
         .bind::<BigInt, _>(limit)
+        .planned_anew()
         .load(tx)
         .await?;
     open_all(keys, rows)

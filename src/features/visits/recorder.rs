@@ -31,7 +31,7 @@ use crate::platform::ids::{CampaignId, UnitId};
 use crate::platform::load::{Load, Waiting};
 use crate::platform::wall::RECORDER;
 
-use doubts::{Background, hold, raise_again};
+use doubts::{Background, hold, raise_again, trails};
 use group::{Item, Prospect, add_visits, doorsteps, entries, insert, judge, permits, settle};
 
 /// Groups written at the same time. Two keep the database busy while one waits for its commit to reach the disk.
@@ -290,8 +290,13 @@ impl Desk {
         hold_lineages(tx, &states.into_iter().collect::<Vec<_>>(), Hold::Shared).await?;
         let campaigns = self.campaigns(tx, items).await?;
         hold(tx, items, &campaigns).await?;
-        let mut permits = permits(tx, items, &campaigns, self.clock.today()).await?;
-        let doors = doorsteps(tx, items, &booths).await?;
+        // Everything that they hang on is held. They are sent at once, none waits for the answer to another.
+        let together: &Tx = tx;
+        let (mut permits, doors, trails) = tokio::try_join!(
+            permits(together, items, &campaigns, self.clock.today()),
+            doorsteps(together, items, &booths),
+            trails(together, items, &campaigns, &booths),
+        )?;
         let mut answers: Vec<Option<Result<Recorded, ApiError>>> = Vec::with_capacity(items.len());
         let mut prospects = Vec::new();
         for (at, item) in items.iter().enumerate() {
@@ -305,7 +310,7 @@ impl Desk {
                 Err(error) => answers.push(Some(Err(error))),
             }
         }
-        let background = Background::read(tx, &prospects).await?;
+        let background = Background::of(trails, &prospects);
         background.clone().raise(items, &mut prospects, |_| true)?;
         let stored = insert(tx, self.db.keys(), &prospects).await?;
         if stored.contains(&false) {

@@ -132,6 +132,7 @@ pub async fn list_workers(
          AND ($10::text IS NULL OR strpos(lower(w.name), lower($11)) > 0)
          AND w.id > $12 ORDER BY w.id LIMIT $13"
     ))
+    .planned_anew()
     .bind::<Integer, _>(caller.worker_id())
     .bind::<Bool, _>(wanted.himself)
     .bind::<Date, _>(caller.today())

@@ -276,6 +276,7 @@ pub async fn cadre_counts<A>(
             return Ok(Vec::new());
         }
         return statement(BOOTHS)
+            .planned_anew()
             .bind::<Date, _>(ask.today)
             .bind::<Array<Integer>, _>(&states)
             .bind::<Integer, _>(campaign_id)
@@ -284,6 +285,7 @@ pub async fn cadre_counts<A>(
             .await;
     }
     statement(COUNTS)
+        .planned_anew()
         .bind::<Date, _>(ask.today)
         .bind::<Date, _>(ask.on)
         .bind::<Array<Integer>, _>(&states)
@@ -351,6 +353,7 @@ pub async fn units_at<A>(
     .bind::<Text, _>(level)
     .bind::<Nullable<Integer>, _>(after)
     .bind::<BigInt, _>(limit + 1)
+    .planned_anew()
     .load(tx)
     .await
 }

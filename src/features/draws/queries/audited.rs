@@ -124,6 +124,7 @@ pub async fn children<A>(
     .bind::<Date, _>(today)
     .bind::<Nullable<Integer>, _>(after)
     .bind::<BigInt, _>(limit)
+    .planned_anew()
     .load(tx)
     .await
 }
@@ -143,8 +144,8 @@ const REPORTED: &str = "
         SELECT r.unit_id, i.campaign_id, i.day, i.visits
         FROM r JOIN tally_inbox i ON i.state_id = r.state_id AND r.root = ANY (i.unit_ids)
     ) AS x
-    WHERE x.campaign_id = coalesce(f.campaign_id, x.campaign_id)
-      AND x.day BETWEEN coalesce(f.first, x.day) AND coalesce(f.last, x.day)
+    WHERE (f.campaign_id IS NULL OR x.campaign_id = f.campaign_id)
+      AND (f.first IS NULL OR x.day >= f.first) AND (f.last IS NULL OR x.day <= f.last)
     GROUP BY x.unit_id";
 
 const GROUPS: &str = "
@@ -169,6 +170,7 @@ const GROUPS: &str = "
 /// What draws found in these units. The units are ones that the caller may see.
 pub async fn groups_of(tx: &mut Tx, units: &[UnitId], span: Span) -> QueryResult<Vec<GroupRow>> {
     statement(GROUPS)
+        .planned_anew()
         .bind::<Nullable<Integer>, _>(span.campaign_id)
         .bind::<Nullable<Date>, _>(span.from)
         .bind::<Nullable<Date>, _>(span.to)
@@ -181,6 +183,7 @@ pub async fn groups_of(tx: &mut Tx, units: &[UnitId], span: Span) -> QueryResult
 pub async fn audited(tx: &mut Tx, units: Vec<UnitRow>, span: Span) -> QueryResult<Vec<AuditedRow>> {
     let ids: Vec<UnitId> = units.iter().map(|unit| unit.id).collect();
     let reported: Vec<ReportedRow> = statement(REPORTED)
+        .planned_anew()
         .bind::<Nullable<Integer>, _>(span.campaign_id)
         .bind::<Nullable<Date>, _>(span.from)
         .bind::<Nullable<Date>, _>(span.to)

@@ -246,6 +246,7 @@ pub async fn stops_of_units<A>(
     to: Option<NaiveDate>,
 ) -> QueryResult<BTreeMap<UnitId, StopFigures>> {
     let rows: Vec<UnitRow> = statement(STOPS_OF_UNITS)
+        .planned_anew()
         .bind::<Nullable<Date>, _>(from)
         .bind::<Nullable<Date>, _>(to)
         .bind::<Array<Integer>, _>(units)

@@ -68,13 +68,13 @@ const TRAILS: &str = "
     WHERE t.visited_at IS NOT NULL";
 
 /// The first `longest` visits of each of these days; days without any are left out. `n` counts the keys from 1.
-pub async fn trails(tx: &mut Tx, keys: &[TrailKey], longest: i64) -> QueryResult<Vec<TrailRow>> {
+pub async fn trails(mut tx: &Tx, keys: &[TrailKey], longest: i64) -> QueryResult<Vec<TrailRow>> {
     statement(TRAILS)
         .bind::<Array<Integer>, _>(keys.iter().map(|key| key.0).collect::<Vec<_>>())
         .bind::<Array<Integer>, _>(keys.iter().map(|key| key.1).collect::<Vec<_>>())
         .bind::<Array<Date>, _>(keys.iter().map(|key| key.2).collect::<Vec<_>>())
         .bind::<BigInt, _>(longest)
-        .load(tx)
+        .load(&mut tx)
         .await
 }
 
@@ -113,7 +113,7 @@ impl DoorstepRow {
 }
 
 /// Which of these (state, booth, household, campaign) exist, where those doors are and when they were met.
-pub async fn doorsteps(tx: &mut Tx, asked: &[DoorAsk]) -> QueryResult<Vec<DoorstepRow>> {
+pub async fn doorsteps(mut tx: &Tx, asked: &[DoorAsk]) -> QueryResult<Vec<DoorstepRow>> {
     statement(
         "SELECT h.booth_id, h.id AS household_id, k.campaign_id, h.lat, h.lon, d.first_contact_on, d.last_contact_on
          FROM unnest($1::int[], $2::int[], $3::uuid[], $4::int[]) AS k (state_id, booth_id, id, campaign_id)
@@ -124,7 +124,7 @@ pub async fn doorsteps(tx: &mut Tx, asked: &[DoorAsk]) -> QueryResult<Vec<Doorst
     .bind::<Array<Integer>, _>(asked.iter().map(|ask| ask.1).collect::<Vec<_>>())
     .bind::<Array<SqlUuid>, _>(asked.iter().map(|ask| ask.2).collect::<Vec<_>>())
     .bind::<Array<Integer>, _>(asked.iter().map(|ask| ask.3).collect::<Vec<_>>())
-    .load(tx)
+    .load(&mut tx)
     .await
 }
 

@@ -10,20 +10,24 @@ use diesel::QueryResult;
 use super::group::{Item, Prospect};
 use crate::features::campaigns::CampaignFacts;
 use crate::features::visits::doors::DoorKey;
-use crate::features::visits::queries::{self, TrailKey, TrailRow, VisitRow};
+use crate::features::visits::queries::{self, BoothRow, TrailKey, TrailRow, VisitRow};
+use crate::features::visits::rules::day_of;
 use crate::features::visits::rules::flags::{self, Facts};
 use crate::features::visits::rules::is_live_contact;
 use crate::features::visits::rules::trail::{LONGEST, Stop, Trail};
 use crate::features::visits::wire::Flag;
 use crate::platform::db::Tx;
 use crate::platform::error::ApiError;
-use crate::platform::ids::{CampaignId, WorkerId};
+use crate::platform::ids::{CampaignId, UnitId, WorkerId};
 use crate::platform::location::Location;
+
+/// The trails of a group's workers and days.
+pub type Trails = HashMap<TrailKey, Trail>;
 
 /// What the group is judged by.
 #[derive(Clone, Debug, Default)]
 pub struct Background {
-    trails: HashMap<TrailKey, Trail>,
+    trails: Trails,
     contacts: HashMap<DoorKey, (NaiveDate, NaiveDate)>,
 }
 
@@ -53,9 +57,39 @@ pub async fn hold(
     queries::hold_trails(tx, &workers).await
 }
 
+/// Reads the trails that are held; those of campaigns that follow none are not looked for.
+pub async fn trails(
+    tx: &Tx,
+    items: &[Item],
+    campaigns: &HashMap<CampaignId, Arc<CampaignFacts>>,
+    booths: &HashMap<UnitId, BoothRow>,
+) -> QueryResult<Trails> {
+    let key = |item: &Item| -> Option<TrailKey> {
+        let campaign = campaigns.get(&item.sent.campaign_id)?;
+        let booth = booths.get(&item.sent.booth_id)?;
+        let day = day_of(&item.times, campaign);
+        let followed = campaign.bounds.follow_trails();
+        followed.then_some((booth.state_id, item.actor.worker_id?, day))
+    };
+    let keys: BTreeSet<TrailKey> = items.iter().filter_map(key).collect();
+    let keys: Vec<TrailKey> = keys.into_iter().collect();
+    let mut trails = Trails::new();
+    if keys.is_empty() {
+        return Ok(trails);
+    }
+    let longest = i64::try_from(LONGEST).unwrap_or(i64::MAX);
+    for row in queries::trails(tx, &keys, longest).await? {
+        let at = usize::try_from(row.n).ok().and_then(|n| n.checked_sub(1));
+        if let Some(key) = at.and_then(|at| keys.get(at)) {
+            trails.insert(*key, trail_of(row));
+        }
+    }
+    Ok(trails)
+}
+
 impl Background {
-    /// Reads the trails that are held; those of campaigns that follow none are not looked for.
-    pub async fn read(tx: &mut Tx, prospects: &[Prospect]) -> QueryResult<Self> {
+    /// The trails, and when the doors were met.
+    pub fn of(trails: Trails, prospects: &[Prospect]) -> Self {
         let mut contacts = HashMap::new();
         for prospect in prospects {
             let met = prospect.door.and_then(|door| door.contacts());
@@ -63,23 +97,7 @@ impl Background {
                 contacts.insert(key, met);
             }
         }
-        let keys: BTreeSet<TrailKey> = prospects
-            .iter()
-            .filter(|prospect| prospect.campaign.bounds.follow_trails())
-            .map(|prospect| key_of(&prospect.row))
-            .collect();
-        let keys: Vec<TrailKey> = keys.into_iter().collect();
-        let mut trails = HashMap::new();
-        if !keys.is_empty() {
-            let longest = i64::try_from(LONGEST).unwrap_or(i64::MAX);
-            for row in queries::trails(tx, &keys, longest).await? {
-                let at = usize::try_from(row.n).ok().and_then(|n| n.checked_sub(1));
-                if let Some(key) = at.and_then(|at| keys.get(at)) {
-                    trails.insert(*key, trail_of(row));
-                }
-            }
-        }
-        Ok(Self { trails, contacts })
+        Self { trails, contacts }
     }
 
     /// Judges those of the visits that are `counted`, in their order; tells which flags are other than they were.

@@ -48,7 +48,7 @@ pub struct Prospect {
 pub type Doorsteps = HashMap<(UnitId, HouseholdId, CampaignId), DoorstepRow>;
 
 pub async fn permits(
-    tx: &mut Tx,
+    tx: &Tx,
     items: &[Item],
     campaigns: &HashMap<CampaignId, Arc<CampaignFacts>>,
     today: NaiveDate,
@@ -71,7 +71,7 @@ pub async fn permits(
 }
 
 pub async fn doorsteps(
-    tx: &mut Tx,
+    tx: &Tx,
     items: &[Item],
     booths: &HashMap<UnitId, BoothRow>,
 ) -> QueryResult<Doorsteps> {
