@@ -68,18 +68,22 @@ pub async fn offer(address: SocketAddr, world: &World, rate: f64, time: Duration
         tokio::spawn(async move {
             let mut client = Connection::open(address, &world.tokens[n % world.tokens.len()]).await;
             let (mut times, mut refused) = (Vec::new(), 0u64);
+            let mut held: Option<String> = None;
             loop {
                 let due = Duration::from_secs_f64(next.fetch_add(1, Ordering::Relaxed) as f64 / rate);
                 if due > time || began.elapsed() > time + Duration::from_secs(2) {
                     return (times, refused);
                 }
                 tokio::time::sleep_until((began + due).into()).await;
-                let (status, _) = client
-                    .post("/v1/visits/batch", &batch(&world, BATCH, false))
-                    .await;
+                // A phone sends again what was refused; making new ones would take from the server's share of the machine.
+                let sent = held.take().unwrap_or_else(|| batch(&world, BATCH, false));
+                let (status, _) = client.post("/v1/visits/batch", &sent).await;
                 match status {
                     200 => times.push((began.elapsed() - due).as_secs_f64() * 1000.0),
-                    503 => refused += 1,
+                    503 => {
+                        refused += 1;
+                        held = Some(sent);
+                    }
                     other => panic!("{other}"),
                 }
             }

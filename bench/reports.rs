@@ -91,6 +91,13 @@ fn state_of(booths: i64) -> String {
     )
 }
 
+/// Every grade stands for two months, but a fifth of the booths got theirs ten days ago.
+const HISTORY: &str = "
+    UPDATE grade_changes SET graded_on = graded_on - 60;
+    INSERT INTO grade_changes (state_id, unit_id, graded_on, grade, previous, score, rule_unit_id, rule_version)
+    SELECT state_id, unit_id, current_date - 10, grade, CASE grade WHEN 'A' THEN 'B' ELSE 'A' END, score, rule_unit_id, rule_version
+    FROM strengths WHERE level = 'booth' AND unit_id % 5 = 0";
+
 /// Prints a table: a row a report, a column a size.
 pub async fn measure(postgres: &EmbeddedPostgres, dir: &Path) {
     let mut rows: Vec<(&str, Vec<String>)> = [
@@ -124,6 +131,7 @@ pub async fn measure(postgres: &EmbeddedPostgres, dir: &Path) {
             "counted and graded after {:.1} s",
             started.elapsed().as_secs_f64()
         );
+        execute(&url, HISTORY).await;
         execute(&url, "VACUUM ANALYZE").await;
         let keys = KeyRing::load_or_make(dir).unwrap();
         let now = Clock::system(chrono_tz::Asia::Kolkata).now();

@@ -36,8 +36,12 @@ pub mod visits;
 pub mod webhooks;
 pub mod workers;
 
-/// The routes of every feature.
+/// The routes of every feature. A request is held against one after another until one fits, so those that phones ask for all
+/// day come first.
 pub fn routes(config: &mut ServiceConfig<'_>) {
+    visits::routes(config);
+    sync::routes(config);
+    totals::routes(config);
     health::routes(config);
     units::routes(config);
     workers::routes(config);
@@ -52,20 +56,15 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
     households::routes(config);
     contacts::routes(config);
     signoffs::routes(config);
-    visits::routes(config);
     reviews::routes(config);
     bulk_voids::routes(config);
     draws::routes(config);
     audit_indicators::routes(config);
-    totals::routes(config);
     cadre::routes(config);
     seals::routes(config);
     measures::routes(config);
     strength::routes(config);
     feed::routes(config);
-    sync::routes(config);
-    seals::routes(config);
-    draws::routes(config);
     refusals::routes(config);
     webhooks::routes(config);
     privacy::routes(config);

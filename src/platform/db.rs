@@ -87,6 +87,11 @@ pub enum Mode {
     LongRead,
     /// Read and write.
     Write,
+    /// The same for statements that find all their rows by keys: each is planned once on a connection, whatever is bound to
+    /// it. PostgreSQL would otherwise plan the larger of them anew at each run, since few keys look cheaper than the many
+    /// that it assumes where it does not know, and the planning costs more than the running. A plan made while there were no
+    /// statistics is kept too, so no statement may be left a way but the indexes.
+    KeyedWrite,
     /// The same, allowed ten minutes: imports.
     LongWrite,
 }
@@ -99,6 +104,9 @@ impl Mode {
                 "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '60s'; SET LOCAL idle_in_transaction_session_timeout = '60s'"
             }
             Self::Write => "BEGIN",
+            Self::KeyedWrite => {
+                "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
+            }
             Self::LongWrite => {
                 "BEGIN; SET LOCAL statement_timeout = '600s'; SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '60s'"
             }

@@ -39,7 +39,7 @@ impl Shares {
         let share = match mode {
             Mode::Read => &self.reads,
             Mode::LongRead => &self.long_reads,
-            Mode::Write | Mode::LongWrite => return Ok(None),
+            Mode::Write | Mode::KeyedWrite | Mode::LongWrite => return Ok(None),
         };
         let wait = if mode == Mode::LongRead {
             LONG_READ_WAIT

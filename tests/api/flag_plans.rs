@@ -1,12 +1,14 @@
 //! What visits are judged by, listed by and compared by is found by index, however many visits there are: the plan of the program's own statement
 //! over a hundred thousand visits, asked as the server asks it: by the role that owns nothing, in a scope, behind the second wall.
 
-use diesel::sql_types::{Integer, Text};
+use diesel::sql_types::{BigInt, Integer, Text};
 use diesel_async::{AsyncConnection, AsyncPgConnection};
+use sampark::access::Role;
 use sampark::platform::statement::statement;
 use tokio_postgres::Client;
 
-use crate::support::{TestApp, World};
+use crate::support::{Settings, TestApp, World};
+use crate::visits::visit;
 use crate::wall::{connect, enter};
 
 /// The text of a constant in a source file, so that what is planned here is what is sent.
@@ -229,5 +231,53 @@ async fn indicators_read_the_visits_of_their_booths_and_days_and_no_others() {
         let plan = plan(&db, mode, &counts, types, &values).await;
         assert!(plan.contains("visits_booth_idx"), "{plan}");
         assert!(!plan.contains("Seq Scan on visits"), "{plan}");
+    }
+}
+
+#[derive(diesel::QueryableByName)]
+struct Planned {
+    #[diesel(sql_type = Text)]
+    statement: String,
+    #[diesel(sql_type = BigInt)]
+    anew: i64,
+}
+
+#[actix_web::test]
+async fn statements_that_record_visits_are_planned_once_a_connection() {
+    use diesel_async::RunQueryDsl;
+
+    // One connection, so that the one that is asked is the one that recorded.
+    let app = TestApp::start_with(Settings {
+        poster: false,
+        pool_size: 1,
+    })
+    .await;
+    let world = World::build(&app).await;
+    let campaign = world.campaign("IN").await;
+    let worker = world.actor(&app, Role::BoothWorker, "S1-B1").await;
+    for _ in 0..8 {
+        let visit = visit(&world, campaign, "S1-B1");
+        worker.client.post("/v1/visits", visit).await.expect(201);
+    }
+    let planned: Vec<Planned> = app
+        .state
+        .db
+        .read(async |tx| {
+            let rows = diesel::sql_query(
+                "SELECT statement, custom_plans AS anew FROM pg_prepared_statements WHERE generic_plans + custom_plans >= 8",
+            );
+            Ok(rows.load(tx).await?)
+        })
+        .await
+        .unwrap();
+    let trails = constant(
+        include_str!("../../src/features/visits/queries/trails.rs"),
+        "TRAILS",
+    );
+    let of_recording = |row: &&Planned| row.statement == trails || row.statement.contains("INTO visits");
+    let seen: Vec<&Planned> = planned.iter().filter(of_recording).collect();
+    assert_eq!(seen.len(), 2, "the trails and the visits");
+    for row in seen {
+        assert_eq!(row.anew, 0, "{}", row.statement);
     }
 }

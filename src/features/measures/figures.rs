@@ -22,8 +22,8 @@ pub struct FiguresAsk<'a> {
     pub indicators: &'a [&'static Indicator],
     pub visited: Visited,
     pub today: NaiveDate,
-    /// The day that is compared with.
-    pub before: NaiveDate,
+    /// The day that is compared with; `None`: figures of before are not read and stay zero.
+    pub before: Option<NaiveDate>,
 }
 
 /// A unit's figures now and before.
@@ -97,7 +97,7 @@ pub async fn figures_of<A>(
         add_cadre(tx, permit, units, ask, &mut pairs).await?;
     }
     if from(Source::SignOffs) {
-        let weeks = (last_week(ask.today), last_week(ask.before));
+        let weeks = (last_week(ask.today), ask.before.map(last_week));
         for row in signed_figures(tx, permit, units, ask.today, weeks).await? {
             let pair = pairs.entry(row.unit_id).or_default();
             pair.now.mandals = row.mandals;
@@ -138,6 +138,10 @@ async fn add_audits<A>(
         to: ask.visited.to,
     };
     for is_now in [true, false] {
+        if !is_now {
+            let Some(before) = ask.before else { break };
+            span.to = Some(earlier(ask.visited.to, before));
+        }
         for (id, audited) in audited_of_units(tx, permit, &ids, span).await? {
             let pair = pairs.entry(id).or_default();
             let figures = if is_now { &mut pair.now } else { &mut pair.before };
@@ -146,7 +150,6 @@ async fn add_audits<A>(
             figures.audit_frame = audited.frame;
             figures.audit_refuted = audited.refuted;
         }
-        span.to = Some(earlier(ask.visited.to, ask.before));
     }
     Ok(())
 }
@@ -159,7 +162,8 @@ async fn add_tours<A>(
     pairs: &mut BTreeMap<UnitId, Pair>,
 ) -> Result<(), ApiError> {
     let ids: Vec<UnitId> = pairs.keys().copied().collect();
-    for (is_now, last) in [(true, ask.today), (false, ask.before)] {
+    for (is_now, last) in [(true, Some(ask.today)), (false, ask.before)] {
+        let Some(last) = last else { break };
         let last = earlier(ask.visited.to, last);
         for (id, stops) in stops_of_units(tx, permit, &ids, ask.visited.from, Some(last)).await? {
             let pair = pairs.entry(id).or_default();
@@ -203,7 +207,8 @@ async fn add_cadre<A>(
             // What visits are divided by, where nothing older is known.
             (pair.before.booths, pair.before.doors) = (row.counts.booths, row.counts.doors);
         }
-        of.on = ask.before;
+        let Some(before) = ask.before else { continue };
+        of.on = before;
         for row in cadre_counts(tx, permit, &of).await? {
             if row.counts.booths > 0 {
                 let pair = pairs.entry(row.unit_id).or_default();

@@ -130,7 +130,7 @@ async fn reached(
             ..Visited::default()
         },
         today,
-        before: today,
+        before: None,
     };
     let rows: Vec<&ChildRow> = units.iter().map(|unit| &unit.unit).collect();
     let figures = figures_of(tx, permit, &rows, &ask).await?;

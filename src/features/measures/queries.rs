@@ -45,6 +45,31 @@ pub struct Narrowed<'a> {
     pub under: Option<&'a [UnitId]>,
 }
 
+// Of all levels but the booth a state has so few units that each is asked where it lies; OFFSET 0 keeps it in that order.
+const CHILDREN: &str = "
+    SELECT u.id, u.state_id, u.code, u.level, u.name, l.unit_ids
+    FROM (SELECT $1::date AS today, $2::int[] AS seats, $3::int[] AS under, $4::int AS unit_id, $5::text AS level,
+                 $6::int[] AS states) a
+    JOIN units u ON u.level = a.level AND (a.states IS NULL OR u.state_id = ANY (a.states))
+    CROSS JOIN LATERAL (
+        SELECT w.unit_ids FROM lineages w
+        WHERE w.unit_id = u.id AND w.valid_from <= a.today AND (w.valid_to IS NULL OR w.valid_to > a.today) OFFSET 0) l
+    WHERE a.unit_id = ANY (l.unit_ids)
+      AND (a.seats IS NULL OR l.unit_ids && a.seats) AND (a.under IS NULL OR l.unit_ids && a.under)
+    ORDER BY u.id";
+
+// Booths are found by the nearest of the units in which they have to lie.
+const BOOTHS: &str = "
+    SELECT u.id, u.state_id, u.code, u.level, u.name, l.unit_ids
+    FROM (SELECT $1::date AS today, $2::int[] AS seats, $3::int[] AS under, $4::int AS unit_id, $5::text AS level,
+                 $6::int[] AS states) a
+    JOIN lineages l ON l.unit_ids && coalesce(a.under, a.seats, ARRAY[a.unit_id])
+         AND l.valid_from <= a.today AND (l.valid_to IS NULL OR l.valid_to > a.today)
+    JOIN units u ON u.id = l.unit_id AND u.level = a.level
+    WHERE a.unit_id = ANY (l.unit_ids) AND (a.seats IS NULL OR l.unit_ids && a.seats)
+      AND (a.states IS NULL OR u.state_id = ANY (a.states))
+    ORDER BY u.id";
+
 /// Units of a level that lie under the permit's unit today.
 ///
 /// # Errors
@@ -56,25 +81,22 @@ pub async fn children_of<A>(
     today: NaiveDate,
     narrowed: Narrowed<'_>,
 ) -> QueryResult<Vec<ChildRow>> {
-    statement(
-        "SELECT u.id, u.state_id, u.code, u.level, u.name, l.unit_ids
-         FROM (SELECT $1::date AS today, $2::int[] AS seats, $3::int[] AS under) a, lineages l JOIN units u ON u.id = l.unit_id
-         WHERE l.unit_ids @> ARRAY[$4::int] AND u.level = $5
-           AND l.valid_from <= a.today AND (l.valid_to IS NULL OR l.valid_to > a.today)
-           AND (a.seats IS NULL OR l.unit_ids && a.seats) AND (a.under IS NULL OR l.unit_ids && a.under)
-         ORDER BY u.id",
-    )
-    .bind::<Date, _>(today)
-    .bind::<Nullable<Array<Integer>>, _>(narrowed.seats)
-    .bind::<Nullable<Array<Integer>>, _>(narrowed.under)
-    .bind::<Integer, _>(permit.unit_id())
-    .bind::<Text, _>(level)
-    .planned_anew()
-    .load(tx)
-    .await
+    let own = [permit.state_id()];
+    let states = (permit.level() != "nation").then_some(&own[..]);
+    let children = if level == "booth" { BOOTHS } else { CHILDREN };
+    statement(children)
+        .bind::<Date, _>(today)
+        .bind::<Nullable<Array<Integer>>, _>(narrowed.seats)
+        .bind::<Nullable<Array<Integer>>, _>(narrowed.under)
+        .bind::<Integer, _>(permit.unit_id())
+        .bind::<Text, _>(level)
+        .bind::<Nullable<Array<Integer>>, _>(states)
+        .planned_anew()
+        .load(tx)
+        .await
 }
 
-/// What the ledgers of visits have of a unit: now, and up to a day before.
+/// What the ledgers of visits have of a unit: now, and up to a day before if one was asked for.
 #[derive(Clone, Copy, Debug, QueryableByName)]
 pub struct VisitFiguresRow {
     #[diesel(sql_type = Integer)]
@@ -116,8 +138,7 @@ pub struct Visited {
 /// What is posted and what is not, of each unit, in one pass over the rows of the units alone.
 const VISIT_FIGURES: &str = "
     WITH f AS NOT MATERIALIZED (
-        SELECT $1::int AS campaign_id, $2::date AS first, $3::date AS last, $4::date AS before, $5::int[] AS states),
-    r AS MATERIALIZED (SELECT * FROM unnest($6::int[], $7::int[]) AS r (state_id, unit_id))
+        SELECT $1::int AS campaign_id, $2::date AS first, $3::date AS last, $4::date AS before, $5::int[] AS states, $6::int[] AS units)
     SELECT x.unit_id,
         sum(visits)::bigint AS visits, sum(met)::bigint AS met, sum(doors_reached)::bigint AS doors_reached,
         sum(flagged)::bigint AS flagged, sum(verified)::bigint AS verified, sum(rejected)::bigint AS rejected,
@@ -128,12 +149,12 @@ const VISIT_FIGURES: &str = "
         coalesce(sum(verified) FILTER (WHERE x.day <= f.before), 0)::bigint AS verified_before,
         coalesce(sum(rejected) FILTER (WHERE x.day <= f.before), 0)::bigint AS rejected_before
     FROM f, (
-        SELECT r.unit_id, t.campaign_id, t.day, visits, met, doors_reached, flagged, verified, rejected
-        FROM r JOIN totals t ON t.state_id = r.state_id AND t.unit_id = r.unit_id
+        SELECT t.unit_id, t.campaign_id, t.day, visits, met, doors_reached, flagged, verified, rejected
+        FROM f JOIN totals t ON t.state_id = ANY (f.states) AND t.unit_id = ANY (f.units)
         UNION ALL
-        SELECT r.unit_id, i.campaign_id, i.day, visits, met, doors_reached, flagged, verified, rejected
-        FROM f, tally_inbox i CROSS JOIN unnest(i.unit_ids) AS u (id) JOIN r ON r.unit_id = u.id
-        WHERE i.state_id = ANY (f.states)
+        SELECT u.id, i.campaign_id, i.day, visits, met, doors_reached, flagged, verified, rejected
+        FROM f JOIN tally_inbox i ON i.state_id = ANY (f.states) AND i.unit_ids && f.units
+        CROSS JOIN unnest(i.unit_ids) AS u (id) WHERE u.id = ANY (f.units)
     ) x
     WHERE (f.campaign_id IS NULL OR x.campaign_id = f.campaign_id)
       AND (f.first IS NULL OR x.day >= f.first) AND (f.last IS NULL OR x.day <= f.last)
@@ -145,7 +166,7 @@ pub async fn visit_figures<A>(
     _permit: &Permit<A>,
     units: &[&ChildRow],
     visited: Visited,
-    before: NaiveDate,
+    before: Option<NaiveDate>,
 ) -> QueryResult<Vec<VisitFiguresRow>> {
     let mut states: Vec<UnitId> = units.iter().map(|unit| unit.state_id).collect();
     states.sort_unstable();
@@ -155,9 +176,8 @@ pub async fn visit_figures<A>(
         .bind::<Nullable<Integer>, _>(visited.campaign_id)
         .bind::<Nullable<Date>, _>(visited.from)
         .bind::<Nullable<Date>, _>(visited.to)
-        .bind::<Date, _>(before)
+        .bind::<Nullable<Date>, _>(before)
         .bind::<Array<Integer>, _>(&states)
-        .bind::<Array<Integer>, _>(units.iter().map(|unit| unit.state_id).collect::<Vec<_>>())
         .bind::<Array<Integer>, _>(units.iter().map(|unit| unit.id).collect::<Vec<_>>())
         .load(tx)
         .await
@@ -176,13 +196,13 @@ pub struct SignedRow {
     pub signed_before: i64,
 }
 
-/// Who signed the week, and who the week before it that is compared with.
+/// Who signed the week, and who the week before it that is compared with, if any.
 pub async fn signed_figures<A>(
     tx: &mut Tx,
     _permit: &Permit<A>,
     units: &[&ChildRow],
     today: NaiveDate,
-    (week, before): (NaiveDate, NaiveDate),
+    (week, before): (NaiveDate, Option<NaiveDate>),
 ) -> QueryResult<Vec<SignedRow>> {
     let mut states: Vec<UnitId> = units.iter().map(|unit| unit.state_id).collect();
     states.sort_unstable();
@@ -202,7 +222,7 @@ pub async fn signed_figures<A>(
     .planned_anew()
     .bind::<Date, _>(today)
     .bind::<Date, _>(week)
-    .bind::<Date, _>(before)
+    .bind::<Nullable<Date>, _>(before)
     .bind::<Array<Integer>, _>(&states)
     .bind::<Array<Integer>, _>(units.iter().map(|unit| unit.id).collect::<Vec<_>>())
     .load(tx)

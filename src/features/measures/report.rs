@@ -157,7 +157,7 @@ impl<'a> Desk<'a> {
                 to: self.asked.to,
             },
             today: self.today,
-            before: self.before,
+            before: Some(self.before),
         }
     }
 
@@ -331,7 +331,12 @@ impl<'a> Desk<'a> {
             children_of(tx, permit, level, self.today, narrowed).await?
         };
         let rows: Vec<&ChildRow> = parts.iter().collect();
-        let figures = figures_of(tx, permit, &rows, &self.ask(indicators)).await?;
+        // Parts are weighed by what is missing now.
+        let ask = FiguresAsk {
+            before: None,
+            ..self.ask(indicators)
+        };
+        let figures = figures_of(tx, permit, &rows, &ask).await?;
         let shown: BTreeSet<UnitId> = shown.into_iter().collect();
         let mut within: BTreeMap<UnitId, Vec<(UnitId, Figures)>> = BTreeMap::new();
         for part in &parts {

@@ -193,6 +193,8 @@ macro_rules! within {
     };
 }
 
+// What a unit was first graded since that day is told from the first change of a grade it had: its day and the grade, in one
+// number, so that no sorting is needed. What it is graded now stands with it.
 macro_rules! asked {
     () => {
         "WITH a AS NOT MATERIALIZED (
@@ -204,14 +206,19 @@ macro_rules! asked {
              SELECT DISTINCT t.mandal_id FROM a JOIN strength_tallies t ON t.state_id = ANY (a.states) AND t.level = 'booth'
                  AND a.unit_id IN (t.pc_id, t.ac_id)),
          spans AS MATERIALIZED (
-             SELECT c.unit_id, (array_agg(c.previous ORDER BY c.graded_on))[1] AS from_grade,
-                    (array_agg(c.grade ORDER BY c.graded_on DESC))[1] AS to_grade, max(c.graded_on) AS graded_on
+             SELECT c.unit_id, min(256 * (c.graded_on - date '2000-01-01') + ascii(c.previous)) AS first
              FROM a JOIN grading_runs g ON g.state_id = ANY (a.states)
              JOIN grade_changes c ON c.state_id = g.state_id AND c.graded_on > a.since AND c.graded_on <= g.finished_day
+                  AND c.previous IS NOT NULL
              GROUP BY c.unit_id),
          moved AS MATERIALIZED (
-             SELECT s.*, m.from_grade, m.to_grade, m.graded_on AS moved_on
-             FROM spans m JOIN strengths s ON s.unit_id = m.unit_id WHERE m.from_grade <> m.to_grade)"
+             SELECT s.*, chr(m.first & 255) AS from_grade, s.grade AS to_grade
+             FROM a, spans m JOIN strengths s ON s.unit_id = m.unit_id
+             WHERE ascii(s.grade) <> m.first & 255
+               AND NOT EXISTS (
+                   SELECT 1 FROM grade_changes n WHERE n.state_id = ANY (a.states) AND n.unit_id = m.unit_id
+                       AND n.previous IS NULL AND n.graded_on > a.since
+                       AND n.graded_on < date '2000-01-01' + (m.first >> 8)))"
     };
 }
 
@@ -312,7 +319,7 @@ pub async fn changes(
     let states = states_of(tx, permit).await?;
     statement(concat!(
         asked!(),
-        " SELECT m.unit_id, u.code, m.level, u.name, m.from_grade, m.to_grade, m.moved_on AS graded_on
+        " SELECT m.unit_id, u.code, m.level, u.name, m.from_grade, m.to_grade, (SELECT max(c.graded_on) FROM grade_changes c WHERE c.unit_id = m.unit_id) AS graded_on
           FROM a, moved m JOIN units u ON u.id = m.unit_id
           WHERE ",
         within!("m", "m.unit_id, "),

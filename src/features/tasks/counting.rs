@@ -78,10 +78,52 @@ pub async fn count_each<A>(
     let mut sums: BTreeMap<UnitId, Figures> = units.iter().map(|id| (*id, Figures::default())).collect();
     let roots = counts::load_roots(tx, permit, today, Some(units)).await?;
     let tasks = counts::concerned_tasks(tx, permit, today, which).await?;
-    for ((unit, _), figures) in figures_at(tx, today, &roots, &tasks).await? {
-        *sums.entry(unit).or_default() += figures;
+    let alike = Alike::of(&tasks, today);
+    let mut work: BTreeMap<(UnitId, TaskId), WorkCounters> = BTreeMap::new();
+    for row in counts::charged_sums(tx, &roots, &alike.like).await? {
+        work.insert((row.unit_id, row.task_id), row.work);
+    }
+    let ids: Vec<TaskId> = alike.like.keys().copied().collect();
+    for row in counts::moved_since(tx, today, &roots, &ids).await? {
+        if let Some(like) = alike.like.get(&row.task_id) {
+            *work.entry((row.unit_id, *like)).or_default() += row.work;
+        }
+    }
+    for (key, assigned) in assigned_at(tx, today, &roots, &alike.firsts).await? {
+        let work = work.get(&key).copied().unwrap_or_default();
+        let (tasks, is_past) = alike.counts.get(&key.1).copied().unwrap_or_default();
+        *sums.entry(key.0).or_default() += Figures::new(assigned.saturating_mul(tasks), work, is_past);
     }
     Ok(sums)
+}
+
+/// Tasks of one audience, all past their day or none, counted as one: for as many units is each of them.
+#[derive(Debug, Default)]
+struct Alike {
+    /// The first of each kind.
+    firsts: Vec<ConcernRow>,
+    /// Every task, and the first of its kind.
+    like: BTreeMap<TaskId, TaskId>,
+    /// How many there are of each kind, and whether their day is past, by the first.
+    counts: BTreeMap<TaskId, (i64, bool)>,
+}
+
+impl Alike {
+    fn of(tasks: &[ConcernRow], today: NaiveDate) -> Self {
+        let mut alike = Self::default();
+        let mut kinds = BTreeMap::new();
+        for task in tasks {
+            let is_past = task.due_on < today;
+            let kind = (task.unit_id, task.level.as_str(), &task.seats, is_past);
+            let first = *kinds.entry(kind).or_insert(task.id);
+            if first == task.id {
+                alike.firsts.push(task.clone());
+            }
+            alike.like.insert(task.id, first);
+            alike.counts.entry(first).or_insert((0, is_past)).0 += 1;
+        }
+        alike
+    }
 }
 
 /// The figures of each task at each root that has it.

@@ -270,7 +270,7 @@ impl Desk {
     }
 
     async fn attempt(&self, items: &[Item]) -> Result<Answers, ApiError> {
-        let mut transaction = self.db.begin(Mode::Write).await?;
+        let mut transaction = self.db.begin(Mode::KeyedWrite).await?;
         match transaction.run(async |tx| self.write(tx, items).await).await {
             Ok(answers) => {
                 transaction.commit().await?;

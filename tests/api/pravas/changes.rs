@@ -1,5 +1,6 @@
 //! Plans that are changed, tasks that are raised together, and how the stops of a few units are found.
 
+use chrono::NaiveDate;
 use serde_json::{Value, json};
 
 use super::{report, reports_of, scene, stop};
@@ -172,12 +173,31 @@ async fn the_stops_of_a_few_units_are_found_by_index_among_thousands() {
             .await
             .unwrap();
     }
-    let asked = constant(
-        include_str!("../../../src/features/pravas/queries/coverage.rs"),
-        "STOPS_OF_UNITS",
-    );
+    let source = include_str!("../../../src/features/pravas/queries/coverage.rs");
+    let asked = constant(source, "STOPS_OF_FEW");
     let values = format!("NULL, '2026-11-23', ARRAY[{}]", s.world.unit("S1-M2"));
     let plan = plan(&s.world.db, "custom", &asked, "date, date, int[]", &values).await;
     assert!(plan.contains("lineages_unit_ids_idx"), "{plan}");
     assert!(plan.contains("pravas_stops_unit_idx"), "{plan}");
+    // For many units the stops are asked where they lay: the same numbers come out.
+    let rows = s.world.db.query("SELECT id FROM units ORDER BY id", &[]).await;
+    let units: Vec<i32> = rows.unwrap().iter().map(|row| row.get(0)).collect();
+    let mut answers = Vec::new();
+    for name in ["STOPS_OF_FEW", "STOPS_OF_MANY"] {
+        let (first, last) = (None::<NaiveDate>, NaiveDate::from_ymd_opt(2026, 11, 23).unwrap());
+        let rows = s
+            .world
+            .db
+            .query(&constant(source, name), &[&first, &last, &units])
+            .await
+            .unwrap();
+        let mut told: Vec<(i32, i64, i64)> = rows
+            .iter()
+            .map(|row| (row.get("unit_id"), row.get("planned"), row.get("made")))
+            .collect();
+        told.sort_unstable();
+        answers.push(told);
+    }
+    assert!(answers[0].len() > 3, "{answers:?}");
+    assert_eq!(answers[0], answers[1]);
 }

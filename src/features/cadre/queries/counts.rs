@@ -230,7 +230,7 @@ const COUNTS: &str = concat!(
      FROM asked a, cells c CROSS JOIN LATERAL (
          SELECT DISTINCT unnest(l.unit_ids) AS id FROM lineages l WHERE l.unit_id IN (c.place_id, c.seat_id)
             AND l.valid_from <= a.today AND (l.valid_to IS NULL OR l.valid_to > a.today)) x
-     JOIN unnest($5::int[]) AS w (id) ON w.id = x.id
+     WHERE x.id = ANY ($5)
      GROUP BY x.id"
 );
 

@@ -221,9 +221,12 @@ struct UnitRow {
     figures: StopFigures,
 }
 
+/// So many units are few.
+const FEW: usize = 100;
+
 /// Of lineages, those that hold one of the units are found by their index: what is asked is where stops lay on their days,
 /// whatever the units lie under today.
-const STOPS_OF_UNITS: &str = "
+const STOPS_OF_FEW: &str = "
     WITH f AS NOT MATERIALIZED (SELECT $1::date AS first, $2::date AS last, $3::int[] AS units)
     SELECT a.id AS unit_id, count(*) AS planned, count(*) FILTER (WHERE t.held) AS made
     FROM f CROSS JOIN pravas_stops t JOIN pravas p ON p.id = t.pravas_id AND p.cancelled_at IS NULL
@@ -232,6 +235,23 @@ const STOPS_OF_UNITS: &str = "
     CROSS JOIN LATERAL unnest(l.unit_ids) AS a (id)
     WHERE t.cancelled_at IS NULL AND t.day BETWEEN coalesce(f.first, t.day) AND coalesce(f.last, t.day)
       AND a.id = ANY (f.units)
+    GROUP BY a.id";
+
+/// Of many units nearly every lineage holds one: each stop is asked where it lay.
+const STOPS_OF_MANY: &str = "
+    WITH f AS NOT MATERIALIZED (SELECT $1::date AS first, $2::date AS last, $3::int[] AS units),
+         held AS MATERIALIZED (
+             SELECT t.unit_id, t.day, count(*) AS planned, count(*) FILTER (WHERE t.held) AS made
+             FROM f CROSS JOIN pravas_stops t JOIN pravas p ON p.id = t.pravas_id AND p.cancelled_at IS NULL
+             WHERE t.cancelled_at IS NULL AND (f.first IS NULL OR t.day >= f.first) AND (f.last IS NULL OR t.day <= f.last)
+             GROUP BY t.unit_id, t.day)
+    SELECT a.id AS unit_id, sum(t.planned)::bigint AS planned, sum(t.made)::bigint AS made
+    FROM f CROSS JOIN held t
+    CROSS JOIN LATERAL (
+        SELECT l.unit_ids FROM lineages l WHERE l.unit_id = t.unit_id
+           AND l.valid_from <= t.day AND (l.valid_to IS NULL OR l.valid_to > t.day) OFFSET 0) l
+    CROSS JOIN LATERAL unnest(l.unit_ids) AS a (id)
+    WHERE a.id = ANY (f.units)
     GROUP BY a.id";
 
 /// The stops of these days at each of these units under the permit's.
@@ -245,13 +265,17 @@ pub async fn stops_of_units<A>(
     from: Option<NaiveDate>,
     to: Option<NaiveDate>,
 ) -> QueryResult<BTreeMap<UnitId, StopFigures>> {
-    let rows: Vec<UnitRow> = statement(STOPS_OF_UNITS)
-        .planned_anew()
-        .bind::<Nullable<Date>, _>(from)
-        .bind::<Nullable<Date>, _>(to)
-        .bind::<Array<Integer>, _>(units)
-        .load(tx)
-        .await?;
+    let rows: Vec<UnitRow> = statement(if units.len() > FEW {
+        STOPS_OF_MANY
+    } else {
+        STOPS_OF_FEW
+    })
+    .planned_anew()
+    .bind::<Nullable<Date>, _>(from)
+    .bind::<Nullable<Date>, _>(to)
+    .bind::<Array<Integer>, _>(units)
+    .load(tx)
+    .await?;
     let mut figures: BTreeMap<UnitId, StopFigures> =
         units.iter().map(|id| (*id, StopFigures::default())).collect();
     figures.extend(rows.into_iter().map(|row| (row.unit_id, row.figures)));

@@ -272,6 +272,37 @@ pub async fn charged(tx: &mut Tx, roots: &[Root]) -> QueryResult<Vec<WorkRow>> {
         .await
 }
 
+const CHARGED_SUMS: &str = "
+    WITH f AS NOT MATERIALIZED (SELECT $1::int[] AS states, $2::int[] AS roots, $3::int[] AS tasks, $4::int[] AS like_tasks),
+         k AS MATERIALIZED (SELECT k.* FROM f, unnest(f.tasks, f.like_tasks) AS k (task_id, like_id))
+    SELECT x.unit_id, k.like_id AS task_id, sum(x.accepted)::bigint AS accepted, sum(x.done)::bigint AS done,
+           sum(x.verified)::bigint AS verified, sum(x.returned)::bigint AS returned
+    FROM (
+        SELECT t.unit_id, t.task_id, t.accepted, t.done, t.verified, t.returned
+        FROM f JOIN task_totals t ON t.state_id = ANY (f.states) AND t.unit_id = ANY (f.roots)
+        UNION ALL
+        SELECT u.id, i.task_id, i.accepted, i.done, i.verified, i.returned
+        FROM f JOIN task_tally_inbox i ON i.state_id = ANY (f.states) CROSS JOIN unnest(i.unit_ids) AS u (id)
+        WHERE u.id = ANY (f.roots)
+    ) x JOIN k ON k.task_id = x.task_id GROUP BY x.unit_id, k.like_id";
+
+/// What is charged to these roots, posted or not, of some tasks; each task counts as the one that it is like.
+pub async fn charged_sums(
+    tx: &mut Tx,
+    roots: &[Root],
+    like: &BTreeMap<TaskId, TaskId>,
+) -> QueryResult<Vec<WorkRow>> {
+    let states: BTreeSet<UnitId> = roots.iter().map(|root| root.state_id).collect();
+    statement(CHARGED_SUMS)
+        .planned_anew()
+        .bind::<Array<Integer>, _>(states.into_iter().collect::<Vec<_>>())
+        .bind::<Array<Integer>, _>(roots.iter().map(|root| root.id).collect::<Vec<_>>())
+        .bind::<Array<Integer>, _>(like.keys().copied().collect::<Vec<_>>())
+        .bind::<Array<Integer>, _>(like.values().copied().collect::<Vec<_>>())
+        .load(tx)
+        .await
+}
+
 // Only units whose lineage has ever changed can stand elsewhere today than they were charged.
 const MOVED: &str = "
     WITH f AS NOT MATERIALIZED (
