@@ -325,6 +325,8 @@ pub async fn start(state: &State, listener: TcpListener) -> Result<Running, ApiE
         .shutdown_timeout(8)
         .client_request_timeout(Duration::from_secs(5))
         .keep_alive(Duration::from_secs(75))
+        // An answer that is compressed as it is written goes out in parts; the last would wait for a phone's delayed ACK.
+        .tcp_nodelay(true)
         .disable_signals();
     if let Some(workers) = state.config.workers {
         server = server.workers(workers);
