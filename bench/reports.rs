@@ -96,7 +96,11 @@ const HISTORY: &str = "
     UPDATE grade_changes SET graded_on = graded_on - 60;
     INSERT INTO grade_changes (state_id, unit_id, graded_on, grade, previous, score, rule_unit_id, rule_version)
     SELECT state_id, unit_id, current_date - 10, grade, CASE grade WHEN 'A' THEN 'B' ELSE 'A' END, score, rule_unit_id, rule_version
-    FROM strengths WHERE level = 'booth' AND unit_id % 5 = 0";
+    FROM strengths WHERE level = 'booth' AND unit_id % 5 = 0;
+    UPDATE strengths SET changed_on = current_date - 60;
+    UPDATE strengths SET changed_on = current_date - 10, settled_on = current_date - 60,
+           previous = CASE grade WHEN 'A' THEN 'B' ELSE 'A' END
+    WHERE level = 'booth' AND unit_id % 5 = 0";
 
 /// Prints a table: a row a report, a column a size.
 pub async fn measure(postgres: &EmbeddedPostgres, dir: &Path) {

@@ -1,4 +1,8 @@
-//! UPPER FLOORS: one folder a feature. A feature uses only those named before it, through their `mod.rs` alone.
+//! UPPER FLOORS: one folder a feature. A feature uses only those before it in this order, through their `mod.rs` alone.
+//!
+//! Order: health, units, workers, services, sessions, elections, target_sets, indicators, tasks, pravas, campaigns,
+//! households, contacts, signoffs, visits, reviews, bulk_voids, draws, audit_indicators, totals, cadre, seals,
+//! measures, strength, feed, sync, refusals, webhooks, privacy.
 
 use utoipa::openapi::security::{
     ClientCredentials, Flow, Http, HttpAuthScheme, OAuth2, Scopes, SecurityScheme,

@@ -28,13 +28,23 @@ fn files(folder: &str) -> Vec<(String, String)> {
     named.collect()
 }
 
-/// The features in the order in which they may use each other.
+/// The features in the order in which they may use each other: what is written of it above them.
 fn features() -> Vec<String> {
     let text = std::fs::read_to_string(root().join("src/features/mod.rs")).unwrap();
-    let routes = text
+    let (_, order) = text.split_once("//! Order: ").unwrap();
+    let (order, _) = order.split_once('.').unwrap();
+    let order: Vec<String> = order
+        .split(',')
+        .map(|name| name.replace("//!", "").trim().to_owned())
+        .collect();
+    let mut named = order.clone();
+    named.sort();
+    let modules: Vec<&str> = text
         .lines()
-        .filter_map(|line| line.trim().strip_suffix("::routes(config);"));
-    routes.map(str::to_owned).collect()
+        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'))
+        .collect();
+    assert_eq!(named, modules, "every feature has its place in the order");
+    order
 }
 
 /// Code without comments, since comments may speak of anything.

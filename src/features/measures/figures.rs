@@ -64,41 +64,44 @@ fn set_cadre(figures: &mut Figures, counts: &CadreCounts) {
     figures.complete = counts.complete;
 }
 
-/// The figures of units of one level under the permit's unit.
+/// Of whom figures are read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ranks<'a> {
+    /// Units of one level.
+    pub units: &'a [&'a ChildRow],
+    /// What they are made of, in the same statements: figures of before are not read of these.
+    pub parts: &'a [&'a ChildRow],
+}
+
+impl Ranks<'_> {
+    fn all(&self) -> Vec<&ChildRow> {
+        self.units.iter().chain(self.parts).copied().collect()
+    }
+}
+
+/// The figures of units under the permit's, and of their parts.
 ///
 /// # Errors
 /// What the database says.
 pub async fn figures_of<A>(
     tx: &mut Tx,
     permit: &Permit<A>,
-    units: &[&ChildRow],
+    ranks: Ranks<'_>,
     ask: &FiguresAsk<'_>,
 ) -> Result<BTreeMap<UnitId, Pair>, ApiError> {
-    let mut pairs: BTreeMap<UnitId, Pair> = units.iter().map(|unit| (unit.id, Pair::default())).collect();
+    let all = ranks.all();
+    let mut pairs: BTreeMap<UnitId, Pair> = all.iter().map(|unit| (unit.id, Pair::default())).collect();
     let from = |source| ask.indicators.iter().any(|indicator| indicator.source == source);
     if from(Source::Visits) {
-        for row in visit_figures(tx, permit, units, ask.visited, ask.before).await? {
-            let pair = pairs.entry(row.unit_id).or_default();
-            pair.now.visits = row.visits;
-            pair.now.met = row.met;
-            pair.now.doors_reached = row.doors_reached;
-            pair.now.flagged = row.flagged;
-            pair.now.verified = row.verified;
-            pair.now.rejected = row.rejected;
-            pair.before.visits = row.visits_before;
-            pair.before.met = row.met_before;
-            pair.before.doors_reached = row.doors_reached_before;
-            pair.before.flagged = row.flagged_before;
-            pair.before.verified = row.verified_before;
-            pair.before.rejected = row.rejected_before;
-        }
+        add_visits(tx, permit, ranks.units, ask.before, ask, &mut pairs).await?;
+        add_visits(tx, permit, ranks.parts, None, ask, &mut pairs).await?;
     }
     if ask.indicators.iter().any(|indicator| indicator.needs_cadre) {
-        add_cadre(tx, permit, units, ask, &mut pairs).await?;
+        add_cadre(tx, permit, ranks, ask, &mut pairs).await?;
     }
     if from(Source::SignOffs) {
         let weeks = (last_week(ask.today), ask.before.map(last_week));
-        for row in signed_figures(tx, permit, units, ask.today, weeks).await? {
+        for row in signed_figures(tx, permit, &all, ask.today, weeks).await? {
             let pair = pairs.entry(row.unit_id).or_default();
             pair.now.mandals = row.mandals;
             pair.now.signed = row.signed;
@@ -107,11 +110,10 @@ pub async fn figures_of<A>(
         }
     }
     if from(Source::Audits) {
-        add_audits(tx, permit, ask, &mut pairs).await?;
+        add_audits(tx, permit, ranks, ask, &mut pairs).await?;
     }
     if from(Source::Tasks) {
-        let ids: Vec<UnitId> = pairs.keys().copied().collect();
-        for (id, figures) in figures_of_units(tx, permit, ask.today, &ids).await? {
+        for (id, figures) in figures_of_units(tx, permit, ask.today, &ids_of(&all)).await? {
             let now = &mut pairs.entry(id).or_default().now;
             now.tasks_assigned = figures.assigned;
             now.tasks_done = figures.work.done;
@@ -119,58 +121,94 @@ pub async fn figures_of<A>(
         }
     }
     if from(Source::Tours) {
-        add_tours(tx, permit, ask, &mut pairs).await?;
+        add_tours(tx, permit, ranks, ask, &mut pairs).await?;
     }
     Ok(pairs)
+}
+
+fn ids_of(units: &[&ChildRow]) -> Vec<UnitId> {
+    units.iter().map(|unit| unit.id).collect()
+}
+
+async fn add_visits<A>(
+    tx: &mut Tx,
+    permit: &Permit<A>,
+    units: &[&ChildRow],
+    before: Option<NaiveDate>,
+    ask: &FiguresAsk<'_>,
+    pairs: &mut BTreeMap<UnitId, Pair>,
+) -> Result<(), ApiError> {
+    if units.is_empty() {
+        return Ok(());
+    }
+    for row in visit_figures(tx, permit, units, ask.visited, before).await? {
+        let pair = pairs.entry(row.unit_id).or_default();
+        pair.now.visits = row.visits;
+        pair.now.met = row.met;
+        pair.now.doors_reached = row.doors_reached;
+        pair.now.flagged = row.flagged;
+        pair.now.verified = row.verified;
+        pair.now.rejected = row.rejected;
+        pair.before.visits = row.visits_before;
+        pair.before.met = row.met_before;
+        pair.before.doors_reached = row.doors_reached_before;
+        pair.before.flagged = row.flagged_before;
+        pair.before.verified = row.verified_before;
+        pair.before.rejected = row.rejected_before;
+    }
+    Ok(())
 }
 
 /// Audits of draws whose days lie in the period; those of before ended by then.
 async fn add_audits<A>(
     tx: &mut Tx,
     permit: &Permit<A>,
+    ranks: Ranks<'_>,
     ask: &FiguresAsk<'_>,
     pairs: &mut BTreeMap<UnitId, Pair>,
 ) -> Result<(), ApiError> {
-    let ids: Vec<UnitId> = pairs.keys().copied().collect();
     let mut span = draws::Span {
         campaign_id: ask.visited.campaign_id,
         from: ask.visited.from,
         to: ask.visited.to,
     };
-    for is_now in [true, false] {
-        if !is_now {
-            let Some(before) = ask.before else { break };
-            span.to = Some(earlier(ask.visited.to, before));
-        }
-        for (id, audited) in audited_of_units(tx, permit, &ids, span).await? {
-            let pair = pairs.entry(id).or_default();
-            let figures = if is_now { &mut pair.now } else { &mut pair.before };
-            figures.checked = audited.checked;
-            figures.mismatched = audited.mismatched;
-            figures.audit_frame = audited.frame;
-            figures.audit_refuted = audited.refuted;
-        }
+    for (id, audited) in audited_of_units(tx, permit, &ids_of(&ranks.all()), span).await? {
+        set_audits(&mut pairs.entry(id).or_default().now, &audited);
+    }
+    let Some(before) = ask.before else { return Ok(()) };
+    span.to = Some(earlier(ask.visited.to, before));
+    for (id, audited) in audited_of_units(tx, permit, &ids_of(ranks.units), span).await? {
+        set_audits(&mut pairs.entry(id).or_default().before, &audited);
     }
     Ok(())
+}
+
+fn set_audits(figures: &mut Figures, audited: &draws::Audited) {
+    figures.checked = audited.checked;
+    figures.mismatched = audited.mismatched;
+    figures.audit_frame = audited.frame;
+    figures.audit_refuted = audited.refuted;
 }
 
 /// Stops up to today, and up to the day that is compared with.
 async fn add_tours<A>(
     tx: &mut Tx,
     permit: &Permit<A>,
+    ranks: Ranks<'_>,
     ask: &FiguresAsk<'_>,
     pairs: &mut BTreeMap<UnitId, Pair>,
 ) -> Result<(), ApiError> {
-    let ids: Vec<UnitId> = pairs.keys().copied().collect();
-    for (is_now, last) in [(true, Some(ask.today)), (false, ask.before)] {
-        let Some(last) = last else { break };
-        let last = earlier(ask.visited.to, last);
-        for (id, stops) in stops_of_units(tx, permit, &ids, ask.visited.from, Some(last)).await? {
-            let pair = pairs.entry(id).or_default();
-            let figures = if is_now { &mut pair.now } else { &mut pair.before };
-            figures.stops_planned = stops.planned;
-            figures.stops_made = stops.made;
-        }
+    let (from, to) = (ask.visited.from, ask.visited.to);
+    let last = Some(earlier(to, ask.today));
+    for (id, stops) in stops_of_units(tx, permit, &ids_of(&ranks.all()), from, last).await? {
+        let figures = &mut pairs.entry(id).or_default().now;
+        (figures.stops_planned, figures.stops_made) = (stops.planned, stops.made);
+    }
+    let Some(before) = ask.before else { return Ok(()) };
+    let last = Some(earlier(to, before));
+    for (id, stops) in stops_of_units(tx, permit, &ids_of(ranks.units), from, last).await? {
+        let figures = &mut pairs.entry(id).or_default().before;
+        (figures.stops_planned, figures.stops_made) = (stops.planned, stops.made);
     }
     Ok(())
 }
@@ -182,20 +220,21 @@ fn earlier(day: Option<NaiveDate>, other: NaiveDate) -> NaiveDate {
 async fn add_cadre<A>(
     tx: &mut Tx,
     permit: &Permit<A>,
-    units: &[&ChildRow],
+    ranks: Ranks<'_>,
     ask: &FiguresAsk<'_>,
     pairs: &mut BTreeMap<UnitId, Pair>,
 ) -> Result<(), ApiError> {
-    // The units may be of two levels: booths are counted one by one, all others by their places.
-    let (booths, others): (Vec<&ChildRow>, Vec<&ChildRow>) =
-        units.iter().partition(|unit| unit.level == "booth");
-    for (level, part) in [("booth", booths), ("above", others)] {
-        if part.is_empty() {
+    // The units may be of several levels: booths are counted one by one, all others by their places.
+    for level in ["booth", "above"] {
+        let of_level = |unit: &&ChildRow| (unit.level == "booth") == (level == "booth");
+        let all: Vec<&ChildRow> = ranks.all().into_iter().filter(of_level).collect();
+        let ranked: Vec<&ChildRow> = ranks.units.iter().copied().filter(of_level).collect();
+        let (all, ranked) = (ids_of(&all), ids_of(&ranked));
+        if all.is_empty() {
             continue;
         }
-        let ids: Vec<UnitId> = part.iter().map(|unit| unit.id).collect();
-        let mut of = CadreAsk {
-            units: &ids,
+        let of = CadreAsk {
+            units: &all,
             level,
             campaign_id: ask.visited.campaign_id,
             today: ask.today,
@@ -207,8 +246,14 @@ async fn add_cadre<A>(
             // What visits are divided by, where nothing older is known.
             (pair.before.booths, pair.before.doors) = (row.counts.booths, row.counts.doors);
         }
-        let Some(before) = ask.before else { continue };
-        of.on = before;
+        let Some(before) = ask.before.filter(|_| !ranked.is_empty()) else {
+            continue;
+        };
+        let of = CadreAsk {
+            units: &ranked,
+            on: before,
+            ..of
+        };
         for row in cadre_counts(tx, permit, &of).await? {
             if row.counts.booths > 0 {
                 let pair = pairs.entry(row.unit_id).or_default();

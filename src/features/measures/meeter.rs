@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::NaiveDate;
 
-use super::figures::{FiguresAsk, figures_of};
+use super::figures::{FiguresAsk, Ranks, figures_of};
 use super::queries::meeting::{MeasuredUnit, states_of, units_after};
 use super::queries::{ChildRow, TargetRow, Visited, campaign_targets, targets_for};
 use super::rules::{CampaignTargets, resolve};
@@ -133,7 +133,11 @@ async fn reached(
         before: None,
     };
     let rows: Vec<&ChildRow> = units.iter().map(|unit| &unit.unit).collect();
-    let figures = figures_of(tx, permit, &rows, &ask).await?;
+    let ranks = Ranks {
+        units: &rows,
+        parts: &[],
+    };
+    let figures = figures_of(tx, permit, ranks, &ask).await?;
     let wanted = Wanted::read(tx, permit, task, &rows, today).await?;
     let reached = rows.iter().filter(|unit| {
         let value = figures.get(&unit.id).and_then(|pair| indicator.value(&pair.now));

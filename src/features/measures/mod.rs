@@ -23,7 +23,7 @@ mod rules;
 mod trace;
 mod wire;
 
-pub use figures::{FiguresAsk, Pair, figures_of};
+pub use figures::{FiguresAsk, Pair, Ranks, figures_of};
 pub use meeter::{meet_all, start_measuring};
 pub use queries::{ChildRow, Visited};
 

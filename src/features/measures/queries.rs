@@ -160,6 +160,27 @@ const VISIT_FIGURES: &str = "
       AND (f.first IS NULL OR x.day >= f.first) AND (f.last IS NULL OR x.day <= f.last)
     GROUP BY x.unit_id";
 
+/// The same where nothing is compared with a day before: half as many sums.
+const VISIT_FIGURES_NOW: &str = "
+    WITH f AS NOT MATERIALIZED (
+        SELECT $1::int AS campaign_id, $2::date AS first, $3::date AS last, $4::int[] AS states, $5::int[] AS units)
+    SELECT x.unit_id,
+        sum(visits)::bigint AS visits, sum(met)::bigint AS met, sum(doors_reached)::bigint AS doors_reached,
+        sum(flagged)::bigint AS flagged, sum(verified)::bigint AS verified, sum(rejected)::bigint AS rejected,
+        0::bigint AS visits_before, 0::bigint AS met_before, 0::bigint AS doors_reached_before, 0::bigint AS flagged_before,
+        0::bigint AS verified_before, 0::bigint AS rejected_before
+    FROM f, (
+        SELECT t.unit_id, t.campaign_id, t.day, visits, met, doors_reached, flagged, verified, rejected
+        FROM f JOIN totals t ON t.state_id = ANY (f.states) AND t.unit_id = ANY (f.units)
+        UNION ALL
+        SELECT u.id, i.campaign_id, i.day, visits, met, doors_reached, flagged, verified, rejected
+        FROM f JOIN tally_inbox i ON i.state_id = ANY (f.states) AND i.unit_ids && f.units
+        CROSS JOIN unnest(i.unit_ids) AS u (id) WHERE u.id = ANY (f.units)
+    ) x
+    WHERE (f.campaign_id IS NULL OR x.campaign_id = f.campaign_id)
+      AND (f.first IS NULL OR x.day >= f.first) AND (f.last IS NULL OR x.day <= f.last)
+    GROUP BY x.unit_id";
+
 /// What the ledgers have of these units; units without anything are left out.
 pub async fn visit_figures<A>(
     tx: &mut Tx,
@@ -171,14 +192,26 @@ pub async fn visit_figures<A>(
     let mut states: Vec<UnitId> = units.iter().map(|unit| unit.state_id).collect();
     states.sort_unstable();
     states.dedup();
+    let ids: Vec<UnitId> = units.iter().map(|unit| unit.id).collect();
+    let Some(before) = before else {
+        return statement(VISIT_FIGURES_NOW)
+            .planned_anew()
+            .bind::<Nullable<Integer>, _>(visited.campaign_id)
+            .bind::<Nullable<Date>, _>(visited.from)
+            .bind::<Nullable<Date>, _>(visited.to)
+            .bind::<Array<Integer>, _>(&states)
+            .bind::<Array<Integer>, _>(ids)
+            .load(tx)
+            .await;
+    };
     statement(VISIT_FIGURES)
         .planned_anew()
         .bind::<Nullable<Integer>, _>(visited.campaign_id)
         .bind::<Nullable<Date>, _>(visited.from)
         .bind::<Nullable<Date>, _>(visited.to)
-        .bind::<Nullable<Date>, _>(before)
+        .bind::<Date, _>(before)
         .bind::<Array<Integer>, _>(&states)
-        .bind::<Array<Integer>, _>(units.iter().map(|unit| unit.id).collect::<Vec<_>>())
+        .bind::<Array<Integer>, _>(ids)
         .load(tx)
         .await
 }

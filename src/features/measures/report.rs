@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{NaiveDate, TimeDelta};
 
-use super::figures::{FiguresAsk, Pair, figures_of};
+use super::figures::{FiguresAsk, Pair, Ranks, figures_of};
 use super::queries::{
     ChildRow, Narrowed, TargetRow, Visited, campaign_targets, children_of, find_unit, targets_for,
 };
@@ -22,6 +22,15 @@ use crate::platform::ids::UnitId;
 
 /// Constituencies, of which target sets are made.
 const SEATS: [&str; 2] = ["parliamentary_constituency", "assembly_constituency"];
+
+/// What was read for a report.
+#[derive(Default)]
+struct Figured {
+    /// Of the children, and of their parts where they are known.
+    pairs: BTreeMap<UnitId, Pair>,
+    /// The parts of all children; `None`: to be read of those that are shown.
+    parts: Option<Vec<ChildRow>>,
+}
 
 /// What the parts of a report share.
 struct Desk<'a> {
@@ -52,12 +61,12 @@ pub async fn build(
     let children = children_of(tx, permit, asked.level.as_str(), desk.today, narrowed).await?;
     let targets = desk.targets(tx, permit, &children).await?;
     let indicators = desk.indicators(&children, &targets);
-    let figures = desk.figures(tx, permit, &children, &indicators).await?;
+    let mut figured = desk.figures(tx, permit, &children, &indicators).await?;
     let mut groups: Vec<ShortfallGroup> = indicators
         .iter()
-        .map(|indicator| desk.group(indicator, &children, &targets, &figures))
+        .map(|indicator| desk.group(indicator, &children, &targets, &figured.pairs))
         .collect();
-    desk.explain(tx, permit, &children, &indicators, &mut groups)
+    desk.explain(tx, permit, &children, &indicators, &mut figured, &mut groups)
         .await?;
     Ok(ShortfallReport {
         unit: RankedUnit::from(&unit),
@@ -161,50 +170,69 @@ impl<'a> Desk<'a> {
         }
     }
 
+    /// The figures of the children; with them those of their parts where most children will be shown for one indicator or
+    /// another, or are sums of their parts: one reading costs less than two.
     async fn figures(
         &self,
         tx: &mut Tx,
         permit: &Permit<ShortfallRead>,
         children: &[ChildRow],
         indicators: &[&'static Indicator],
-    ) -> Result<BTreeMap<UnitId, Pair>, ApiError> {
+    ) -> Result<Figured, ApiError> {
         if indicators.is_empty() {
-            return Ok(BTreeMap::new());
+            return Ok(Figured::default());
         }
-        let seats = if self.sums_seats() {
-            self.seats_under(tx, permit, None).await?
-        } else {
-            Vec::new()
-        };
-        let bases: Vec<&ChildRow> = if self.sums_seats() {
-            seats.iter().collect()
-        } else {
-            children.iter().collect()
-        };
-        let of_bases = figures_of(tx, permit, &bases, &self.ask(indicators)).await?;
-        if !self.sums_seats() {
-            return Ok(of_bases);
-        }
-        let mut sums: BTreeMap<UnitId, Pair> = BTreeMap::new();
-        for seat in &seats {
-            if let Some(pair) = of_bases.get(&seat.id) {
-                sums.entry(seat.state_id).or_default().add(pair);
+        let ask = self.ask(indicators);
+        if self.sums_seats() {
+            let seats = self.seats_under(tx, permit).await?;
+            let units: Vec<&ChildRow> = seats.iter().collect();
+            let ranks = Ranks {
+                units: &units,
+                parts: &[],
+            };
+            let mut pairs = figures_of(tx, permit, ranks, &ask).await?;
+            let mut sums: BTreeMap<UnitId, Pair> = BTreeMap::new();
+            for seat in &seats {
+                if let Some(pair) = pairs.get(&seat.id) {
+                    sums.entry(seat.state_id).or_default().add(pair);
+                }
             }
+            pairs.extend(sums);
+            return Ok(Figured {
+                pairs,
+                parts: Some(seats),
+            });
         }
-        Ok(sums)
+        let parts = match self.asked.weighed() {
+            Some(level) if children.len() <= self.limit.saturating_mul(2) => {
+                let narrowed = Narrowed {
+                    seats: self.seats.as_deref(),
+                    under: None,
+                };
+                Some(children_of(tx, permit, level, self.today, narrowed).await?)
+            }
+            _ => None,
+        };
+        let units: Vec<&ChildRow> = children.iter().collect();
+        let rows: Vec<&ChildRow> = parts.iter().flatten().collect();
+        let ranks = Ranks {
+            units: &units,
+            parts: &rows,
+        };
+        let pairs = figures_of(tx, permit, ranks, &ask).await?;
+        Ok(Figured { pairs, parts })
     }
 
-    /// The constituencies of the target set that lie under the permit's unit, or under one of these units.
+    /// The constituencies of the target set that lie under the permit's unit.
     async fn seats_under(
         &self,
         tx: &mut Tx,
         permit: &Permit<ShortfallRead>,
-        under: Option<&[UnitId]>,
     ) -> Result<Vec<ChildRow>, ApiError> {
         let seats = self.seats.as_deref().unwrap_or_default();
         let narrowed = Narrowed {
             seats: Some(seats),
-            under,
+            under: None,
         };
         let mut rows = Vec::new();
         for level in SEATS {
@@ -304,6 +332,7 @@ impl<'a> Desk<'a> {
         permit: &Permit<ShortfallRead>,
         children: &[ChildRow],
         indicators: &[&'static Indicator],
+        figured: &mut Figured,
         groups: &mut [ShortfallGroup],
     ) -> Result<(), ApiError> {
         let Some(level) = self.asked.weighed() else {
@@ -321,26 +350,32 @@ impl<'a> Desk<'a> {
         if shown.is_empty() {
             return Ok(());
         }
-        let parts = if self.sums_seats() {
-            self.seats_under(tx, permit, Some(&shown)).await?
-        } else {
-            let narrowed = Narrowed {
-                seats: self.seats.as_deref(),
-                under: Some(&shown),
-            };
-            children_of(tx, permit, level, self.today, narrowed).await?
+        let parts = match figured.parts.take() {
+            Some(parts) => parts,
+            None => {
+                let narrowed = Narrowed {
+                    seats: self.seats.as_deref(),
+                    under: Some(&shown),
+                };
+                let parts = children_of(tx, permit, level, self.today, narrowed).await?;
+                let rows: Vec<&ChildRow> = parts.iter().collect();
+                let ranks = Ranks {
+                    units: &[],
+                    parts: &rows,
+                };
+                let pairs = figures_of(tx, permit, ranks, &self.ask(indicators)).await?;
+                figured.pairs.extend(pairs);
+                parts
+            }
         };
-        let rows: Vec<&ChildRow> = parts.iter().collect();
-        // Parts are weighed by what is missing now.
-        let ask = FiguresAsk {
-            before: None,
-            ..self.ask(indicators)
-        };
-        let figures = figures_of(tx, permit, &rows, &ask).await?;
         let shown: BTreeSet<UnitId> = shown.into_iter().collect();
         let mut within: BTreeMap<UnitId, Vec<(UnitId, Figures)>> = BTreeMap::new();
         for part in &parts {
-            let now = figures.get(&part.id).map(|pair| pair.now).unwrap_or_default();
+            let now = figured
+                .pairs
+                .get(&part.id)
+                .map(|pair| pair.now)
+                .unwrap_or_default();
             for id in part.unit_ids.iter().filter(|id| shown.contains(id)) {
                 within.entry(*id).or_default().push((part.id, now));
             }

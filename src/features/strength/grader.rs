@@ -14,7 +14,7 @@ use super::wire::GradeRule;
 use crate::access::actions::StrengthGrade;
 use crate::access::policy::{Permit, program_permit};
 use crate::features::indicators::{Indicator, find};
-use crate::features::measures::{ChildRow, FiguresAsk, Visited, figures_of};
+use crate::features::measures::{ChildRow, FiguresAsk, Ranks, Visited, figures_of};
 use crate::journal::{Actor, Digest, Entry, Record};
 use crate::platform::background::Background;
 use crate::platform::clock::Clock;
@@ -165,7 +165,11 @@ async fn grade_booths(
         today: run.day,
         before: None,
     };
-    let figures = figures_of(tx, permit, &rows, &ask).await?;
+    let ranks = Ranks {
+        units: &rows,
+        parts: &[],
+    };
+    let figures = figures_of(tx, permit, ranks, &ask).await?;
     let grades: Vec<NewGrade<'_>> = booths
         .iter()
         .map(|unit| {

@@ -193,8 +193,8 @@ macro_rules! within {
     };
 }
 
-// What a unit was first graded since that day is told from the first change of a grade it had: its day and the grade, in one
-// number, so that no sorting is needed. What it is graded now stands with it.
+// The grade on a day is the one before the first change since; mostly that is the last change, which stands with the grade.
+// Who had none then has neither risen nor fallen.
 macro_rules! asked {
     () => {
         "WITH a AS NOT MATERIALIZED (
@@ -205,20 +205,14 @@ macro_rules! asked {
          seated_in_unit AS MATERIALIZED (
              SELECT DISTINCT t.mandal_id FROM a JOIN strength_tallies t ON t.state_id = ANY (a.states) AND t.level = 'booth'
                  AND a.unit_id IN (t.pc_id, t.ac_id)),
-         spans AS MATERIALIZED (
-             SELECT c.unit_id, min(256 * (c.graded_on - date '2000-01-01') + ascii(c.previous)) AS first
-             FROM a JOIN grading_runs g ON g.state_id = ANY (a.states)
-             JOIN grade_changes c ON c.state_id = g.state_id AND c.graded_on > a.since AND c.graded_on <= g.finished_day
-                  AND c.previous IS NOT NULL
-             GROUP BY c.unit_id),
-         moved AS MATERIALIZED (
-             SELECT s.*, chr(m.first & 255) AS from_grade, s.grade AS to_grade
-             FROM a, spans m JOIN strengths s ON s.unit_id = m.unit_id
-             WHERE ascii(s.grade) <> m.first & 255
-               AND NOT EXISTS (
-                   SELECT 1 FROM grade_changes n WHERE n.state_id = ANY (a.states) AND n.unit_id = m.unit_id
-                       AND n.previous IS NULL AND n.graded_on > a.since
-                       AND n.graded_on < date '2000-01-01' + (m.first >> 8)))"
+         moved AS NOT MATERIALIZED (
+             SELECT s.*, f.grade AS from_grade, s.grade AS to_grade
+             FROM a JOIN strengths s ON s.state_id = ANY (a.states) AND s.changed_on > a.since
+             CROSS JOIN LATERAL (
+                 SELECT CASE WHEN s.settled_on IS NULL OR s.settled_on <= a.since THEN s.previous ELSE (
+                     SELECT c.previous FROM grade_changes c WHERE c.unit_id = s.unit_id AND c.graded_on > a.since
+                     ORDER BY c.graded_on LIMIT 1) END AS grade OFFSET 0) f
+             WHERE f.grade <> s.grade)"
     };
 }
 
@@ -253,20 +247,24 @@ const REPORT: &str = concat!(
     " UNION ALL
          SELECT s.unit_id, s.level, s.grade, 1, 0, 0 FROM a, p, strengths s WHERE p.level = 'booth' AND s.unit_id = a.unit_id
          UNION ALL
-         SELECT CASE p.level WHEN 'booth' THEN m.unit_id ELSE ",
+         SELECT x.id, x.kind, '', 0, count(*) FILTER (WHERE x.rose)::int, count(*) FILTER (WHERE NOT x.rose)::int
+         FROM (
+             SELECT CASE p.level WHEN 'booth' THEN m.unit_id ELSE ",
     group_of!("m"),
-    " END, m.level, '', 0, (m.to_grade < m.from_grade)::int, (m.to_grade > m.from_grade)::int
-         FROM a, p, moved m WHERE ",
+    " END AS id, m.level AS kind, m.to_grade < m.from_grade AS rose
+             FROM a, p, moved m WHERE ",
     within!("m", "m.unit_id, "),
-    ")
-     SELECT u.id AS unit_id, u.code, u.name, c.kind,
-            coalesce(sum(c.units) FILTER (WHERE c.grade = 'A'), 0)::bigint AS a,
-            coalesce(sum(c.units) FILTER (WHERE c.grade = 'B'), 0)::bigint AS b,
-            coalesce(sum(c.units) FILTER (WHERE c.grade = 'C'), 0)::bigint AS c,
-            coalesce(sum(c.units) FILTER (WHERE c.grade = 'D'), 0)::bigint AS d,
-            sum(c.rose)::bigint AS rose, sum(c.fell)::bigint AS fell, g.finished_day
-     FROM counted c JOIN units u ON u.id = c.id JOIN grading_runs g ON g.state_id = u.state_id
-     GROUP BY u.id, u.code, u.name, c.kind, g.finished_day ORDER BY u.id"
+    ") x GROUP BY x.id, x.kind),
+     summed AS MATERIALIZED (
+         SELECT c.id, c.kind,
+                coalesce(sum(c.units) FILTER (WHERE c.grade = 'A'), 0)::bigint AS a,
+                coalesce(sum(c.units) FILTER (WHERE c.grade = 'B'), 0)::bigint AS b,
+                coalesce(sum(c.units) FILTER (WHERE c.grade = 'C'), 0)::bigint AS c,
+                coalesce(sum(c.units) FILTER (WHERE c.grade = 'D'), 0)::bigint AS d,
+                sum(c.rose)::bigint AS rose, sum(c.fell)::bigint AS fell
+         FROM counted c GROUP BY c.id, c.kind)
+     SELECT u.id AS unit_id, u.code, u.name, s.kind, s.a, s.b, s.c, s.d, s.rose, s.fell, g.finished_day
+     FROM summed s JOIN units u ON u.id = s.id JOIN grading_runs g ON g.state_id = u.state_id ORDER BY u.id"
 );
 
 /// The grades under the permit's unit, by units of a level.
@@ -319,7 +317,7 @@ pub async fn changes(
     let states = states_of(tx, permit).await?;
     statement(concat!(
         asked!(),
-        " SELECT m.unit_id, u.code, m.level, u.name, m.from_grade, m.to_grade, (SELECT max(c.graded_on) FROM grade_changes c WHERE c.unit_id = m.unit_id) AS graded_on
+        " SELECT m.unit_id, u.code, m.level, u.name, m.from_grade, m.to_grade, m.changed_on AS graded_on
           FROM a, moved m JOIN units u ON u.id = m.unit_id
           WHERE ",
         within!("m", "m.unit_id, "),

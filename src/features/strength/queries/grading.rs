@@ -253,6 +253,19 @@ const GRADES: &str = "
         IS DISTINCT FROM (excluded.district_id, excluded.mandal_id, excluded.pc_id, excluded.ac_id, excluded.grade,
                           excluded.score, excluded.rule_unit_id, excluded.rule_version)";
 
+/// What stands with a grade of its last changes: of units whose grade changed, or whose change was taken back.
+const LAST_CHANGES: &str = "
+    WITH r AS NOT MATERIALIZED (SELECT * FROM grading_runs WHERE state_id = $1),
+         touched AS MATERIALIZED (
+             SELECT c.unit_id FROM r JOIN grade_changes c ON c.state_id = r.state_id AND c.graded_on = r.day
+             UNION
+             SELECT s.unit_id FROM r JOIN strengths s ON s.state_id = r.state_id AND s.changed_on = r.day)
+    UPDATE strengths s SET changed_on = l.graded_on, previous = l.previous, settled_on = (
+        SELECT max(c.graded_on) FROM grade_changes c WHERE c.unit_id = s.unit_id AND c.graded_on < l.graded_on)
+    FROM touched t CROSS JOIN LATERAL (
+        SELECT c.graded_on, c.previous FROM grade_changes c WHERE c.unit_id = t.unit_id ORDER BY c.graded_on DESC LIMIT 1) l
+    WHERE s.unit_id = t.unit_id";
+
 /// A mandal without booths, and what stands no more, has no grade.
 const LOST: &str = "
     DELETE FROM strengths s WHERE s.state_id = $1
@@ -274,6 +287,7 @@ pub async fn finish(
         CHANGES,
         TAKEN_BACK,
         GRADES,
+        LAST_CHANGES,
         LOST,
         "DELETE FROM strength_tallies WHERE state_id = $1",
         TALLIES,
