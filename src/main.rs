@@ -68,6 +68,16 @@ pub(crate) enum Command {
         #[arg(long)]
         reseal_only: bool,
     },
+    /// Make a new key under which one-time codes and second factors are kept, seal every second factor anew under it while
+    /// servers run, and drop the old ones once the codes under them are over.
+    RotateCodeKey {
+        /// How long every server may take to load the key and to begin to write with it.
+        #[arg(long, default_value_t = 75)]
+        settle_seconds: u64,
+        /// Make no key: only seal anew and drop what nothing needs any more.
+        #[arg(long)]
+        reseal_only: bool,
+    },
     /// Make a new key that seals the journal and destroy the older private ones; what they signed stays verifiable.
     RotateSealKey,
     /// Verify the journal, its seals and what they speak of; fails and names the first entry that does not fit.

@@ -15,13 +15,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{DecodingKey, EncodingKey};
 
+use super::code_keys::{CodeKeys, CodeRing};
 use crate::journal::Digest;
 use crate::platform::config::Config;
 use crate::platform::private_files;
@@ -69,8 +70,8 @@ pub struct KeyRing {
     source: Source,
     /// Oldest first in a directory, as named otherwise.
     keys: RwLock<Arc<Vec<Arc<SigningKey>>>>,
-    /// Under which one-time codes are kept; not a signing key, so that codes outlive a rotation.
-    code_key: [u8; 32],
+    /// Under which one-time codes are kept; no signing keys, so that codes outlive a rotation of those.
+    codes: CodeRing,
 }
 
 impl std::fmt::Debug for KeyRing {
@@ -87,23 +88,17 @@ impl KeyRing {
     /// # Errors
     /// If a file cannot be read or made, or holds no P-256 key in PKCS#8.
     pub fn open(config: &Config) -> Result<Self> {
-        let code_key = match &config.code_key_file {
-            Some(file) => {
-                secret_of(&fs::read(file).map_err(|error| named(file, &error))?).ok_or_else(|| {
-                    Error::other(format!(
-                        "{}: not 32 random bytes, plain or in base64",
-                        file.display()
-                    ))
-                })?
-            }
-            None => load_or_make_secret(&config.data_dir.join("keys"), "codes.key")?,
+        let codes = if config.code_key_files.is_empty() {
+            CodeRing::of_directory(&config.data_dir.join("keys"))?
+        } else {
+            CodeRing::of_files(&config.code_key_files)?
         };
         let source = if config.signing_key_files.is_empty() {
             Source::Directory(config.data_dir.join("keys"))
         } else {
             Source::Files(config.signing_key_files.clone())
         };
-        Self::from_source(source, code_key)
+        Self::from_source(source, codes)
     }
 
     /// The keys of a data directory.
@@ -112,8 +107,8 @@ impl KeyRing {
     /// As [`KeyRing::open`].
     pub fn load_or_make(data_dir: &Path) -> Result<Self> {
         let directory = data_dir.join("keys");
-        let code_key = load_or_make_secret(&directory, "codes.key")?;
-        Self::from_source(Source::Directory(directory), code_key)
+        let codes = CodeRing::of_directory(&directory)?;
+        Self::from_source(Source::Directory(directory), codes)
     }
 
     /// A key of its own, kept nowhere; for tests.
@@ -132,11 +127,11 @@ impl KeyRing {
         Ok(Self {
             source: Source::Memory,
             keys: RwLock::new(Arc::new(vec![Arc::new(SigningKey::from_pkcs8(bytes, 0)?)])),
-            code_key: random()?,
+            codes: CodeRing::ephemeral()?,
         })
     }
 
-    fn from_source(source: Source, code_key: [u8; 32]) -> Result<Self> {
+    fn from_source(source: Source, codes: CodeRing) -> Result<Self> {
         if let Source::Directory(directory) = &source {
             make_if_absent(directory, "signing.p8", generate)?;
         }
@@ -144,7 +139,7 @@ impl KeyRing {
         Ok(Self {
             source,
             keys: RwLock::new(Arc::new(keys)),
-            code_key,
+            codes,
         })
     }
 
@@ -153,6 +148,7 @@ impl KeyRing {
     /// # Errors
     /// If they cannot be read.
     pub fn reload(&self) -> Result<()> {
+        self.codes.reload()?;
         if matches!(self.source, Source::Memory) {
             return Ok(());
         }
@@ -190,10 +186,10 @@ impl KeyRing {
         }
     }
 
-    /// The key under which one-time codes are kept.
+    /// The keys under which one-time codes and second factors are kept.
     #[must_use]
-    pub const fn code_key(&self) -> &[u8; 32] {
-        &self.code_key
+    pub fn code_keys(&self, now: DateTime<Utc>) -> CodeKeys {
+        self.codes.at(now)
     }
 
     /// The public keys as a JWK set (RFC 7517).
@@ -345,28 +341,6 @@ fn generate() -> Result<Vec<u8>> {
     Ok(document.as_ref().to_vec())
 }
 
-fn random() -> Result<[u8; 32]> {
-    let mut bytes = [0; 32];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| Error::other("the system gives no random bytes"))?;
-    Ok(bytes)
-}
-
-/// 32 bytes, plain or in base64.
-fn secret_of(bytes: &[u8]) -> Option<[u8; 32]> {
-    bytes.try_into().ok().or_else(|| {
-        let text = std::str::from_utf8(bytes).ok()?;
-        STANDARD.decode(text.trim()).ok()?.try_into().ok()
-    })
-}
-
-fn load_or_make_secret(directory: &Path, name: &str) -> Result<[u8; 32]> {
-    make_if_absent(directory, name, || random().map(|bytes| bytes.to_vec()))?;
-    let file = directory.join(name);
-    secret_of(&fs::read(&file)?).ok_or_else(|| Error::other(format!("{}: not 32 bytes", file.display())))
-}
-
 fn make_if_absent(directory: &Path, name: &str, make: impl FnOnce() -> Result<Vec<u8>>) -> Result<()> {
     // Keys that were rotated stand for the first one, which is gone.
     if name == "signing.p8" && directory.try_exists()? && !files_in(directory)?.is_empty() {
@@ -397,7 +371,8 @@ mod tests {
             KeyRing::load_or_make(&directory).unwrap(),
         );
         assert_eq!(first.jwks(), second.jwks());
-        assert_eq!(first.code_key(), second.code_key());
+        let writes = |ring: &KeyRing| *ring.code_keys(at(0)).writes();
+        assert_eq!(writes(&first), writes(&second));
         use std::os::unix::fs::PermissionsExt;
         for name in ["signing.p8", "codes.key"] {
             let mode = fs::metadata(directory.join("keys").join(name))
@@ -451,7 +426,7 @@ mod tests {
         let ring = |files: &[&PathBuf]| {
             KeyRing::from_source(
                 Source::Files(files.iter().map(|file| (*file).clone()).collect()),
-                [0; 32],
+                CodeRing::ephemeral().unwrap(),
             )
         };
         // The same key twice is one key; a file that is not there yet is passed over.

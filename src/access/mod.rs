@@ -1,6 +1,7 @@
 //! SECOND FLOOR: who is calling and what he may do.
 //!
 //! * [`keyring`]: the keys that sign tokens, and how they are replaced.
+//! * [`code_keys`]: the same of the keys under which one-time codes and second factors are kept.
 //! * [`tokens`]: the signed access token; it says who, never what he may do.
 //! * [`caller`]: token > live worker with his grants; the first argument of every handler.
 //! * `live`: the session with its grants, or the service, behind a token.
@@ -16,6 +17,7 @@
 
 pub mod actions;
 pub mod caller;
+pub mod code_keys;
 pub mod fields;
 pub mod keyring;
 mod live;

@@ -8,10 +8,10 @@ pub mod verify;
 
 use std::time::Duration;
 
-use sampark::access::{KeyRing, keyring};
+use sampark::access::{KeyRing, code_keys, keyring};
 use sampark::app;
 use sampark::features::privacy;
-use sampark::features::sessions::{create_admin, issue_token, read_out_code};
+use sampark::features::sessions::{create_admin, issue_token, read_out_code, reseal_factors};
 use sampark::journal::keys as seal_keys;
 use sampark::platform::clock::Clock;
 use sampark::platform::config::Config;
@@ -91,6 +91,10 @@ async fn with_database(config: Config, command: Command) -> Result<(), Failure> 
             settle_seconds,
             reseal_only,
         } => rotate_data_key(&db, &clock, settle_seconds, reseal_only).await,
+        Command::RotateCodeKey {
+            settle_seconds,
+            reseal_only,
+        } => rotate_code_key(&db, &clock, &config, settle_seconds, reseal_only).await,
         Command::Backup(options) => backup::backup(&db, &clock, &config, &options).await,
         Command::Verify(options) => verify::run(&db, &clock, &config, options).await,
         Command::Restore(_)
@@ -124,6 +128,40 @@ async fn rotate_data_key(
     say(&format!(
         "everything is sealed by data key {}; keys dropped: {gone:?}",
         db.keys().active()
+    ))
+}
+
+async fn rotate_code_key(
+    db: &Db,
+    clock: &Clock,
+    config: &Config,
+    settle_seconds: u64,
+    reseal_only: bool,
+) -> Result<(), Failure> {
+    let own = config.code_key_files.is_empty();
+    if !reseal_only {
+        if !own {
+            return Err(
+                "SAMPARK_CODE_KEY_FILE names the keys: put the new one first there, as docs/operating.md says, and seal anew \
+                 with --reseal-only"
+                    .into(),
+            );
+        }
+        code_keys::add(&config.data_dir, clock.now())?;
+        say(&format!(
+            "the new key is there; waiting {settle_seconds} s until every server writes with it"
+        ))?;
+        tokio::time::sleep(Duration::from_secs(settle_seconds)).await;
+    }
+    let sealed = reseal_factors(db, clock, &KeyRing::open(config)?).await?;
+    let gone = if own {
+        code_keys::drop_retired(&config.data_dir, clock.now())?
+    } else {
+        0
+    };
+    say(&format!(
+        "second factors sealed anew: {sealed}; keys dropped: {gone}. The codes of the key before are over in an hour: \
+         --reseal-only drops it then"
     ))
 }
 

@@ -61,7 +61,8 @@ pub struct Config {
     pub signing_key_files: Vec<PathBuf>,
     /// Empty: those of the data directory.
     pub seal_key_files: Vec<PathBuf>,
-    pub code_key_file: Option<PathBuf>,
+    /// Empty: those of the data directory.
+    pub code_key_files: Vec<PathBuf>,
     /// `None`: the one of the data directory.
     pub data_keys_file: Option<PathBuf>,
     pub pg_bin: Option<PathBuf>,
@@ -163,7 +164,7 @@ impl Config {
             data_dir: PathBuf::from(get("SAMPARK_DATA_DIR").unwrap_or(".sampark")),
             signing_key_files: paths(get("SAMPARK_SIGNING_KEY_FILES")),
             seal_key_files: paths(get("SAMPARK_SEAL_KEY_FILES")),
-            code_key_file: get("SAMPARK_CODE_KEY_FILE").map(PathBuf::from),
+            code_key_files: paths(get("SAMPARK_CODE_KEY_FILE")),
             data_keys_file: get("SAMPARK_DATA_KEYS_FILE").map(PathBuf::from),
             pg_bin: get("SAMPARK_PG_BIN").map(PathBuf::from),
             path,

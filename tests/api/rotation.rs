@@ -5,15 +5,18 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use sampark::access::{KeyRing, Role};
+use chrono::TimeDelta;
+use sampark::access::{KeyRing, Role, code_keys};
 use sampark::features::privacy::{drop_unused, reseal_all};
+use sampark::features::sessions::reseal_factors;
 use sampark::platform::clock::Clock;
 use sampark::platform::data_keys::{DataKeys, Place};
 use sampark::platform::db::Db;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::{DATA_KEYS, Settings, TestApp, TestDatabase, World, noon};
+use crate::sign_in::Scene;
+use crate::support::{Answer, DATA_KEYS, Settings, TestApp, TestDatabase, World, noon};
 use crate::visits::visit;
 
 #[actix_web::test]
@@ -132,4 +135,79 @@ async fn a_data_key_is_replaced_while_requests_read_and_write() {
         .filter(|line| line.contains(" again\""))
         .count();
     assert_eq!(notes, rounds.load(Ordering::SeqCst));
+}
+
+/// A sign-in with the app alone, on a phone that was signed in before.
+async fn with_app(s: &Scene, (phone, secret): (&str, &str), device: Uuid) -> Answer {
+    let sent = json!({
+        "grant_type": "totp", "phone": phone, "totp": s.password(secret), "device": {"id": device},
+    });
+    s.token(sent).await
+}
+
+#[actix_web::test]
+async fn the_key_of_codes_is_replaced_and_no_code_refresh_or_second_factor_is_lost() {
+    let database = Arc::new(TestDatabase::create().await);
+    let data_dir = database.scratch_file("data");
+    let clock = Clock::manual(chrono_tz::Asia::Kolkata, noon());
+    let keys = KeyRing::load_or_make(&data_dir).unwrap();
+    let app = TestApp::start_on(database, clock.clone(), keys, Settings::default());
+    let world = World::build(&app).await;
+    let anyone = app.anonymous();
+    let s = Scene { app, world, anyone };
+    let (phones, worker) = ([Uuid::new_v4(), Uuid::new_v4()], Uuid::new_v4());
+    let (first, number, secret) = s.coordinator(phones[0]).await;
+    let (second, other_number, other_secret) = s.coordinator(phones[1]).await;
+    let sealed = async |id: i32| -> Vec<u8> {
+        let sql = "SELECT sealed FROM second_factors WHERE worker_id = $1";
+        s.world.db.query_one(sql, &[&id]).await.unwrap().get(0)
+    };
+    let before = [sealed(first).await, sealed(second).await];
+    let (_, phone) = s.worker(Role::BoothWorker, "S1-B1").await;
+    let code = s.code(&phone).await;
+    // A refresh whose reply is lost while the key changes.
+    let (_, lossy) = s.worker(Role::BoothWorker, "S1-B2").await;
+    let signed_in = s
+        .with_code(&lossy, &s.code(&lossy).await, Uuid::new_v4())
+        .await
+        .expect(200);
+    let refresh = json!({"grant_type": "refresh_token", "refresh_token": signed_in.json["refresh_token"]});
+
+    code_keys::add(&data_dir, clock.now()).unwrap();
+    // What every server does every five seconds.
+    s.app.state.access.keys().reload().unwrap();
+    clock.advance(TimeDelta::seconds(30));
+    let lost = s.token(refresh.clone()).await.expect(200);
+    // Now the new key writes.
+    clock.advance(TimeDelta::seconds(31));
+    let old = s.token(refresh).await.expect(200);
+    assert_eq!(old.json["refresh_token"], lost.json["refresh_token"]);
+    let wrong = if code == "000000" { "000001" } else { "000000" };
+    s.with_code(&phone, wrong, worker).await.expect(401);
+    s.with_code(&phone, &code, worker).await.expect(200);
+    s.with_code(&phone, &code, worker).await.expect(401);
+    with_app(&s, (&number, &secret), phones[0]).await.expect(200);
+    assert_ne!(sealed(first).await, before[0], "sealed anew when it was used");
+    assert_eq!(sealed(second).await, before[1]);
+    // The command, with keys and a pool of its own.
+    let keys = KeyRing::load_or_make(&data_dir).unwrap();
+    let db = s.app.state.db.clone();
+    assert_eq!(reseal_factors(&db, &clock, &keys).await.unwrap(), 1);
+    assert_ne!(sealed(second).await, before[1]);
+    assert_eq!(reseal_factors(&db, &clock, &keys).await.unwrap(), 0);
+    assert_eq!(
+        code_keys::drop_retired(&data_dir, clock.now()).unwrap(),
+        0,
+        "codes are under way"
+    );
+    clock.advance(TimeDelta::hours(2));
+    assert_eq!(code_keys::drop_retired(&data_dir, clock.now()).unwrap(), 1);
+    s.app.state.access.keys().reload().unwrap();
+    with_app(&s, (&number, &secret), phones[0]).await.expect(200);
+    with_app(&s, (&other_number, &other_secret), phones[1])
+        .await
+        .expect(200);
+    let told = "SELECT count(*) FROM journal WHERE action = 'data.reseal' AND subject = 'second_factor'";
+    s.app.posted().await;
+    assert_eq!(s.count(told).await, 2);
 }

@@ -40,7 +40,7 @@ impl Scene {
     }
 
     /// Asks for a code and waits until the file has it.
-    async fn code(&self, phone: &str) -> String {
+    pub async fn code(&self, phone: &str) -> String {
         let before = self.sent(phone).len();
         self.ask(json!({"phone": phone})).await;
         loop {
@@ -60,7 +60,7 @@ impl Scene {
             .collect()
     }
 
-    async fn token(&self, body: Value) -> Answer {
+    pub async fn token(&self, body: Value) -> Answer {
         self.anyone.post("/v1/auth/token", body).await
     }
 
@@ -69,7 +69,7 @@ impl Scene {
             .await
     }
 
-    fn client(&self, answer: &Answer) -> Client {
+    pub fn client(&self, answer: &Answer) -> Client {
         self.app.with_token(answer.json["access_token"].as_str().unwrap())
     }
 
@@ -78,7 +78,7 @@ impl Scene {
     }
 
     /// A coordinator who has set up his second factor on this device: his number and secret.
-    async fn coordinator(&self, device: Uuid) -> (i32, String, String) {
+    pub async fn coordinator(&self, device: Uuid) -> (i32, String, String) {
         let (id, phone) = self.worker(Role::MandalCoordinator, "S1-M1").await;
         let above = self
             .world
@@ -117,7 +117,7 @@ impl Scene {
     }
 
     /// What the app shows now.
-    fn password(&self, secret: &str) -> String {
+    pub fn password(&self, secret: &str) -> String {
         password(secret, self.app.clock.now())
     }
 }

@@ -3,6 +3,7 @@
 
 use uuid::Uuid;
 
+use super::queries::guards;
 use super::queries::{NewCode, begin_session, lock_by_phone, make_admin, nation, replace_code};
 use super::rules::{self, CodeKind};
 use super::wire::DeviceSent;
@@ -11,9 +12,10 @@ use crate::access::{KeyRing, Strength};
 use crate::features::workers::is_phone;
 use crate::journal::{Actor, Digest, Entry, Record};
 use crate::platform::clock::Clock;
-use crate::platform::db::Db;
+use crate::platform::db::{Db, Tx};
 use crate::platform::error::{ApiError, Code};
 use crate::platform::ids::{DeviceId, SessionId, WorkerId};
+use crate::platform::wall::SIGN_IN;
 
 /// Makes a worker national administrator, putting him on the roster if he is not there. Doing it again changes nothing.
 ///
@@ -96,7 +98,7 @@ pub async fn read_out_code(db: &Db, clock: &Clock, keys: &KeyRing, phone: &str) 
     let id = Uuid::new_v4();
     let new = NewCode {
         id,
-        hash: rules::code_hash(keys.code_key(), id, None, &code),
+        hash: rules::code_hash(keys.code_keys(now).writes(), id, None, &code),
         kind: CodeKind::ReadOut,
         device_id: None,
         given_by: None,
@@ -122,4 +124,48 @@ pub async fn read_out_code(db: &Db, clock: &Clock, keys: &KeyRing, phone: &str) 
     })
     .await?;
     Ok(code)
+}
+
+/// Second factors sealed anew in one transaction.
+const STEP: i64 = 500;
+
+/// Seals every second factor anew that an older key sealed; how many. What anybody knows stays the same, so the walk is
+/// journalled once, at its end.
+///
+/// # Errors
+/// What the database says, or a second factor that no key opens; what was done before stays done.
+pub async fn reseal_factors(db: &Db, clock: &Clock, keys: &KeyRing) -> Result<usize, ApiError> {
+    let (db, mut done, mut after) = (db.as_program(&SIGN_IN), 0_usize, Some(WorkerId(0)));
+    while let Some(from) = after {
+        let (now, before) = (clock.now(), done);
+        let keys = keys.code_keys(now);
+        let step = async move |tx: &mut Tx| {
+            let factors = guards::lock_factors(tx, from, STEP).await?;
+            let last = factors.last().map(|factor| factor.worker_id);
+            let mut changed = Vec::new();
+            for mut factor in factors {
+                let mut anew = false;
+                for kept in [&mut factor.sealed, &mut factor.pending].into_iter().flatten() {
+                    if let Some(sealed) = rules::reseal_factor(&keys, factor.worker_id, kept)? {
+                        (*kept, anew) = (sealed, true);
+                    }
+                }
+                if anew {
+                    changed.push(factor);
+                }
+            }
+            guards::keep_factors(tx, &changed).await?;
+            let all = before.saturating_add(changed.len());
+            let record = match (last, nation(tx).await?) {
+                (None, Some(nation_id)) => {
+                    let digest = Digest::of(&all);
+                    Entry::new(nation_id, nation_id, "data.reseal", "second_factor", digest).into()
+                }
+                _ => Record::nothing(),
+            };
+            Ok(((last, all), record))
+        };
+        (after, done) = db.write_long(&Actor::program(now), step).await?;
+    }
+    Ok(done)
 }

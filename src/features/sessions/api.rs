@@ -133,7 +133,7 @@ async fn refresh(db: &Db, access: &Access, token: &str, now: DateTime<Utc>) -> R
         )
     };
     let hash = rules::token_hash(token);
-    let key = *access.keys().code_key();
+    let keys = access.keys().code_keys(now);
     let done: Option<(RefreshRow, Option<String>)> = db
         .write(&Actor::program(now), async move |tx| {
             let Some(row) = queries::lock_token(tx, hash, now).await? else {
@@ -155,12 +155,15 @@ async fn refresh(db: &Db, access: &Access, token: &str, now: DateTime<Utc>) -> R
                 return Ok((Some((row, None)), record));
             }
             if let Some(used_at) = just_used {
-                let next = rules::successor_of(&key, hash, used_at);
-                if queries::is_unused(tx, rules::token_hash(&next)).await? {
-                    return Ok((Some((row, Some(next))), Record::nothing()));
+                // Another key may have been the one that writes when it was used.
+                for key in keys.all() {
+                    let next = rules::successor_of(key, hash, used_at);
+                    if queries::is_unused(tx, rules::token_hash(&next)).await? {
+                        return Ok((Some((row, Some(next))), Record::nothing()));
+                    }
                 }
             }
-            let next = rules::successor_of(&key, hash, now);
+            let next = rules::successor_of(keys.writes(), hash, now);
             queries::use_token(tx, hash, &row, now).await?;
             let expires_at = idle_until(tx, row.worker_id, now).await?;
             let kept = rules::token_hash(&next);

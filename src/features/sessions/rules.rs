@@ -12,6 +12,7 @@ use rand::rngs::SysRng;
 use uuid::Uuid;
 
 use crate::access::Role;
+use crate::access::code_keys::CodeKeys;
 use crate::journal::Digest;
 use crate::platform::error::ApiError;
 use crate::platform::ids::{DeviceId, WorkerId};
@@ -119,6 +120,19 @@ pub fn code_hash(key: &[u8; 32], challenge: Uuid, device: Option<DeviceId>, code
     hmac::sign(&key, &message).as_ref().to_vec()
 }
 
+/// Whether this is the code that is kept, under whichever key, in a time that does not tell under which.
+pub fn code_fits(
+    keys: &CodeKeys,
+    challenge: Uuid,
+    device: Option<DeviceId>,
+    code: &str,
+    kept: &[u8],
+) -> bool {
+    keys.all()
+        .map(|key| same(&code_hash(key, challenge, device, code), kept))
+        .fold(false, |fits, one| fits | one)
+}
+
 /// Compares in a time that tells nothing.
 pub fn same(left: &[u8], right: &[u8]) -> bool {
     constant_time::verify_slices_are_equal(left, right).is_ok()
@@ -150,22 +164,19 @@ pub struct Sealed {
 }
 
 /// Seals a message for its challenge.
-pub fn seal_message(key: &[u8; 32], challenge: Uuid, message: &Sealed) -> Result<Vec<u8>, ApiError> {
+pub fn seal_message(keys: &CodeKeys, challenge: Uuid, message: &Sealed) -> Result<Vec<u8>, ApiError> {
     let plain = serde_json::to_vec(message).map_err(ApiError::internal)?;
     seal(
-        key,
+        keys.writes(),
         &[b"message\0", challenge.as_bytes().as_slice()].concat(),
         plain,
     )
 }
 
-/// Opens one; `None` if it was sealed under another key or for another challenge.
-pub fn open_message(key: &[u8; 32], challenge: Uuid, sealed: &[u8]) -> Option<Sealed> {
-    let plain = open(
-        key,
-        &[b"message\0", challenge.as_bytes().as_slice()].concat(),
-        sealed,
-    )?;
+/// Opens one; `None` if it was sealed under a key that is gone or for another challenge.
+pub fn open_message(keys: &CodeKeys, challenge: Uuid, sealed: &[u8]) -> Option<Sealed> {
+    let bound_to = [b"message\0", challenge.as_bytes().as_slice()].concat();
+    let plain = keys.all().find_map(|key| open(key, &bound_to, sealed))?;
     serde_json::from_slice(&plain).ok()
 }
 
@@ -201,8 +212,34 @@ pub fn new_factor_secret() -> Result<[u8; 20], ApiError> {
 }
 
 /// Seals the secret of a second factor for its worker.
-pub fn seal_factor(key: &[u8; 32], worker: WorkerId, secret: &[u8; 20]) -> Result<Vec<u8>, ApiError> {
-    seal(key, format!("factor {worker}").as_bytes(), secret.to_vec())
+pub fn seal_factor(keys: &CodeKeys, worker: WorkerId, secret: &[u8; 20]) -> Result<Vec<u8>, ApiError> {
+    seal(
+        keys.writes(),
+        format!("factor {worker}").as_bytes(),
+        secret.to_vec(),
+    )
+}
+
+/// The secret of a second factor, and whether it was sealed under another key than the one that writes now.
+fn open_factor(keys: &CodeKeys, worker: WorkerId, sealed: &[u8]) -> Result<([u8; 20], bool), ApiError> {
+    let bound_to = format!("factor {worker}");
+    let found = keys.all().find_map(|key| {
+        let secret = open(key, bound_to.as_bytes(), sealed)?.try_into().ok()?;
+        Some((secret, key != keys.writes()))
+    });
+    found.ok_or_else(|| {
+        ApiError::internal(
+            "a second factor was sealed under another key: is SAMPARK_CODE_KEY_FILE the right one?",
+        )
+    })
+}
+
+/// A second factor that an older key sealed, sealed anew; `None` if the one that writes now did.
+pub fn reseal_factor(keys: &CodeKeys, worker: WorkerId, sealed: &[u8]) -> Result<Option<Vec<u8>>, ApiError> {
+    match open_factor(keys, worker, sealed)? {
+        (secret, true) => seal_factor(keys, worker, &secret).map(Some),
+        (_, false) => Ok(None),
+    }
 }
 
 fn factor_of(secret: [u8; 20]) -> Result<totp_rs::Totp, ApiError> {
@@ -219,19 +256,14 @@ fn factor_of(secret: [u8; 20]) -> Result<totp_rs::Totp, ApiError> {
 /// The time step of which this is the one-time password, if it is one of now, the step before or the one after, and no
 /// earlier than those used up.
 pub fn check_factor(
-    key: &[u8; 32],
+    keys: &CodeKeys,
     worker: WorkerId,
     sealed: &[u8],
     last_step: i64,
     password: &str,
     now: DateTime<Utc>,
 ) -> Result<Option<i64>, ApiError> {
-    let secret = open(key, format!("factor {worker}").as_bytes(), sealed);
-    let Some(secret) = secret.and_then(|secret| secret.try_into().ok()) else {
-        return Err(ApiError::internal(
-            "a second factor was sealed under another key: is SAMPARK_CODE_KEY_FILE the right one?",
-        ));
-    };
+    let (secret, _) = open_factor(keys, worker, sealed)?;
     let time = u64::try_from(now.timestamp()).unwrap_or(0);
     let step = factor_of(secret)?.check(password, time);
     Ok(step
@@ -283,6 +315,18 @@ mod tests {
     }
 
     #[test]
+    fn a_code_fits_under_whichever_key_it_is_kept() {
+        let (keys, id) = (CodeKeys::of(&[[2; 32], [1; 32]]), Uuid::from_u128(1));
+        for key in [[1; 32], [2; 32]] {
+            let kept = code_hash(&key, id, None, "123456");
+            assert!(code_fits(&keys, id, None, "123456", &kept));
+            assert!(!code_fits(&keys, id, None, "123457", &kept));
+        }
+        let foreign = code_hash(&[3; 32], id, None, "123456");
+        assert!(!code_fits(&keys, id, None, "123456", &foreign));
+    }
+
+    #[test]
     fn codes_are_few() {
         let now: DateTime<Utc> = "2026-11-23T06:30:00Z".parse().unwrap();
         let ago = |minutes: i64| now - TimeDelta::minutes(minutes);
@@ -299,7 +343,7 @@ mod tests {
 
     #[test]
     fn what_is_sealed_opens_under_its_key_and_for_its_challenge_alone() {
-        let (key, id) = ([7; 32], Uuid::from_u128(1));
+        let (key, id) = (CodeKeys::of(&[[7; 32]]), Uuid::from_u128(1));
         let message = Sealed {
             phone: "+919812345678".to_owned(),
             code: "123456".to_owned(),
@@ -312,7 +356,9 @@ mod tests {
             seal_message(&key, id, &message).unwrap(),
             "another nonce each time"
         );
-        assert!(open_message(&[8; 32], id, &sealed).is_none());
+        assert!(open_message(&CodeKeys::of(&[[8; 32]]), id, &sealed).is_none());
+        let later = CodeKeys::of(&[[8; 32], [7; 32]]);
+        assert_eq!(open_message(&later, id, &sealed).unwrap().code, "123456");
         assert!(open_message(&key, Uuid::from_u128(2), &sealed).is_none());
         for n in 0..sealed.len() {
             let mut changed = sealed.clone();
@@ -326,7 +372,7 @@ mod tests {
     fn a_one_time_password_works_a_step_early_and_late_and_once() {
         // RFC 6238, appendix B: this secret at 59 s gives 94287082, of which we use six digits.
         let secret = *b"12345678901234567890";
-        let (key, worker) = ([7; 32], WorkerId(3));
+        let (key, worker) = (CodeKeys::of(&[[7; 32]]), WorkerId(3));
         let sealed = seal_factor(&key, worker, &secret).unwrap();
         let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
         let check = |last, seconds| check_factor(&key, worker, &sealed, last, "287082", at(seconds)).unwrap();
@@ -342,6 +388,16 @@ mod tests {
                 "{wrong}"
             );
         }
+        let later = CodeKeys::of(&[[8; 32], [7; 32]]);
+        let anew = reseal_factor(&later, worker, &sealed).unwrap().unwrap();
+        assert!(
+            reseal_factor(&later, worker, &anew).unwrap().is_none(),
+            "once is enough"
+        );
+        let alone = CodeKeys::of(&[[8; 32]]);
+        let checked = check_factor(&alone, worker, &anew, 0, "287082", at(59));
+        assert_eq!(checked.unwrap(), Some(1), "the old key is not needed any more");
+        assert!(check_factor(&alone, worker, &sealed, 0, "287082", at(59)).is_err());
         let (text, uri) = factor_uri(worker, &secret);
         assert_eq!(text, "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ");
         assert!(uri.starts_with("otpauth://totp/Sampark:worker%203?secret=GEZDG"));

@@ -6,6 +6,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::{Begun, entry, idle_until};
+use crate::access::code_keys::CodeKeys;
 use crate::access::{Access, Strength};
 use crate::features::sessions::queries::{self, ChallengeRow, NewCode, RosterRow, guards, outbox};
 use crate::features::sessions::rules::{self, CodeKind, Sealed};
@@ -47,7 +48,7 @@ pub async fn request_code(
     let now = clock.now();
     let code = rules::new_code()?;
     let new = new_code(&access, CodeKind::Sent, device_id, None, &code, now);
-    let key = *access.keys().code_key();
+    let keys = access.keys().code_keys(now);
     let budgets = [
         (config.otp_per_hour, now - TimeDelta::hours(1)),
         (config.otp_per_day, now - TimeDelta::days(1)),
@@ -75,7 +76,7 @@ pub async fn request_code(
                 phone: phone.clone(),
                 code: code.clone(),
             };
-            let sealed = rules::seal_message(&key, new.id, &message)?;
+            let sealed = rules::seal_message(&keys, new.id, &message)?;
             outbox::put(tx, new.id, &sealed, now, new.expires_at).await?;
             Ok((true, entry(&worker, "session.send_code", new.id).into()))
         })
@@ -108,7 +109,7 @@ pub(super) fn new_code(
     };
     NewCode {
         id,
-        hash: rules::code_hash(access.keys().code_key(), id, device_id, code),
+        hash: rules::code_hash(access.keys().code_keys(now).writes(), id, device_id, code),
         kind,
         device_id,
         given_by,
@@ -137,8 +138,8 @@ impl Desk<'_> {
         };
         if let (Proof::Code { code, .. }, Some(challenge)) = (&grant.proof, &challenge) {
             let bound = challenge.device_id.map(|_| grant.device.id);
-            let hash = rules::code_hash(self.access.keys().code_key(), challenge.id, bound, code);
-            if !rules::same(&hash, &challenge.code_hash) {
+            let keys = self.access.keys().code_keys(now);
+            if !rules::code_fits(&keys, challenge.id, bound, code, &challenge.code_hash) {
                 return Err(self.refuse(now, today).await?);
             }
         }
@@ -212,8 +213,8 @@ impl Desk<'_> {
             device_id: Some(grant.device.id),
             at: now,
         };
-        let (key, challenge_id) = (
-            *self.access.keys().code_key(),
+        let (keys, challenge_id) = (
+            self.access.keys().code_keys(now),
             challenge.map(|challenge| challenge.id),
         );
         let (password, kind) = match &grant.proof {
@@ -235,7 +236,7 @@ impl Desk<'_> {
                     return Err(wrong());
                 }
                 if let Some(password) = &password
-                    && !use_password(tx, &key, worker.id, password, now).await?
+                    && !use_password(tx, &keys, worker.id, password, now).await?
                 {
                     return Err(wrong());
                 }
@@ -286,7 +287,7 @@ pub(super) async fn count_failure(
 /// Whether this is a one-time password of his that was not used before; it then is.
 async fn use_password(
     tx: &mut Tx,
-    key: &[u8; 32],
+    keys: &CodeKeys,
     worker_id: WorkerId,
     password: &str,
     now: DateTime<Utc>,
@@ -297,10 +298,12 @@ async fn use_password(
     let Some(sealed) = factor.sealed else {
         return Ok(false);
     };
-    match rules::check_factor(key, worker_id, &sealed, factor.last_step, password, now)? {
-        Some(step) => Ok(guards::use_step(tx, worker_id, step).await?),
-        None => Ok(false),
+    let step = rules::check_factor(keys, worker_id, &sealed, factor.last_step, password, now)?;
+    let Some(step) = step else { return Ok(false) };
+    if let Some(sealed) = rules::reseal_factor(keys, worker_id, &sealed)? {
+        guards::keep_resealed(tx, worker_id, &sealed).await?;
     }
+    Ok(guards::use_step(tx, worker_id, step).await?)
 }
 
 fn suspended() -> ApiError {

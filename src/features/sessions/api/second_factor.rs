@@ -40,7 +40,7 @@ pub async fn create_second_factor(
     }
     let actor = *caller.actor();
     let secret = rules::new_factor_secret()?;
-    let pending = rules::seal_factor(access.keys().code_key(), caller.worker_id(), &secret)?;
+    let pending = rules::seal_factor(&access.keys().code_keys(actor.at), caller.worker_id(), &secret)?;
     let (secret, uri) = rules::factor_uri(caller.worker_id(), &secret);
     db.write(&actor, async move |tx| {
         let worker = queries::find_active(tx, caller.worker_id()).await?;
@@ -96,8 +96,8 @@ pub async fn confirm_second_factor(
             ))
         })
         .await?;
-    let key = access.keys().code_key();
-    let Some(step) = rules::check_factor(key, worker_id, &pending, 0, &body.value.totp, actor.at)? else {
+    let keys = access.keys().code_keys(actor.at);
+    let Some(step) = rules::check_factor(&keys, worker_id, &pending, 0, &body.value.totp, actor.at)? else {
         let desk = Desk {
             db: &db,
             access: &access,

@@ -1,7 +1,9 @@
 //! Guards against guessing, and second factors.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use diesel::sql_types::{BigInt, Binary, Bool, Date, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{
+    Array, BigInt, Binary, Bool, Date, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid,
+};
 use diesel::{OptionalExtension, QueryResult, QueryableByName};
 use diesel_async::RunQueryDsl;
 
@@ -156,6 +158,54 @@ pub async fn confirm_pending(tx: &mut Tx, caller: &Caller, step: i64) -> QueryRe
     .bind::<BigInt, _>(step)
     .bind::<Timestamptz, _>(caller.actor().at)
     .bind::<Integer, _>(caller.worker_id())
+    .execute(tx)
+    .await
+    .map(|_| ())
+}
+
+/// Keeps the secret that works sealed under another key.
+pub async fn keep_resealed(tx: &mut Tx, worker_id: WorkerId, sealed: &[u8]) -> QueryResult<()> {
+    statement("UPDATE second_factors SET sealed = $1 WHERE worker_id = $2")
+        .bind::<Binary, _>(sealed)
+        .bind::<Integer, _>(worker_id)
+        .execute(tx)
+        .await
+        .map(|_| ())
+}
+
+/// A second factor among all.
+#[derive(Debug, QueryableByName)]
+pub struct KeptFactor {
+    #[diesel(sql_type = Integer)]
+    pub worker_id: WorkerId,
+    #[diesel(sql_type = Nullable<Binary>)]
+    pub sealed: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<Binary>)]
+    pub pending: Option<Vec<u8>>,
+}
+
+/// The next second factors by worker, locked.
+pub async fn lock_factors(tx: &mut Tx, after: WorkerId, limit: i64) -> QueryResult<Vec<KeptFactor>> {
+    statement(
+        "SELECT worker_id, sealed, pending FROM second_factors WHERE worker_id > $1
+         ORDER BY worker_id LIMIT $2 FOR UPDATE",
+    )
+    .bind::<Integer, _>(after)
+    .bind::<BigInt, _>(limit)
+    .load(tx)
+    .await
+}
+
+/// Keeps these second factors as they are sealed now.
+pub async fn keep_factors(tx: &mut Tx, factors: &[KeptFactor]) -> QueryResult<()> {
+    statement(
+        "UPDATE second_factors f SET sealed = n.sealed, pending = n.pending
+         FROM unnest($1::int[], $2::bytea[], $3::bytea[]) AS n (worker_id, sealed, pending)
+         WHERE f.worker_id = n.worker_id",
+    )
+    .bind::<Array<Integer>, _>(factors.iter().map(|factor| factor.worker_id).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Binary>>, _>(factors.iter().map(|factor| &factor.sealed).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Binary>>, _>(factors.iter().map(|factor| &factor.pending).collect::<Vec<_>>())
     .execute(tx)
     .await
     .map(|_| ())

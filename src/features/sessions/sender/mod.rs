@@ -183,7 +183,7 @@ impl Parts {
             phone,
             code,
             language,
-        }) = rules::open_message(self.access.keys().code_key(), row.challenge_id, &row.sealed)
+        }) = rules::open_message(&self.access.keys().code_keys(now), row.challenge_id, &row.sealed)
         else {
             return Outcome::Refused("it was sealed under another key".to_owned());
         };
