@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use crate::http::{Connection, batch, visits};
 use crate::world::World;
 
-const CONNECTIONS: usize = 256;
+/// Enough that the server sheds before the phones run out.
+const CONNECTIONS: usize = 640;
 pub const BATCH: usize = 50;
 /// Times the best rate.
 const STEPS: [f64; 8] = [0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0];

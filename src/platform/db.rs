@@ -322,25 +322,21 @@ impl Db {
         if mode == Mode::LongRead {
             deadline = Instant::now() + self.begin_wait;
         }
-        // Only now: who waits for a share must not be the one on whose try all others wait.
-        let attempt = self.reach.enter()?;
+        self.reach.check()?;
         let begun = match tokio::time::timeout_at(deadline, self.begin_pooled(mode)).await {
             Ok(begun) => begun,
             Err(late) => Err(ApiError::unavailable("the database cannot be reached", late)
                 .with_transient(Transient::Disconnected)),
         };
         match begun {
-            Ok(conn) => {
-                attempt.reached();
-                Ok(Transaction {
-                    conn: Some(Conn::Pooled(conn)),
-                    reach: self.reach.clone(),
-                    _share: share,
-                })
-            }
+            Ok(conn) => Ok(Transaction {
+                conn: Some(Conn::Pooled(conn)),
+                reach: self.reach.clone(),
+                _share: share,
+            }),
             Err(error) => {
                 if error.transient() == Some(Transient::Disconnected) {
-                    attempt.lost();
+                    self.reach.set_lost();
                 }
                 Err(error)
             }
@@ -375,7 +371,7 @@ impl Db {
         mode: Mode,
         stage: impl AsyncFnOnce(&tokio_postgres::Client) -> Result<T, ApiError>,
     ) -> Result<(T, Transaction), ApiError> {
-        let attempt = self.reach.enter()?;
+        self.reach.check()?;
         let url = self.url.clone();
         let runtime = self.runtime.handle.clone();
         let connecting = self.runtime.handle.spawn(async move {
@@ -392,7 +388,6 @@ impl Db {
                 DialError::Postgres(error) => staging_error(error),
                 other => ApiError::unavailable("the database cannot be reached", other),
             })?;
-        attempt.reached();
         let staged = self.reach.attend(stage(&client)).await?;
         let mut conn = AsyncPgConnection::try_from(client)
             .await

@@ -35,6 +35,13 @@ impl DialError {
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Postgres(error) if error.as_db_error().is_some())
     }
+
+    /// Whether it was reached and is only just starting, recovering or shutting down.
+    #[must_use]
+    pub fn is_not_yet(&self) -> bool {
+        let Self::Postgres(error) = self else { return false };
+        error.code() == Some(&tokio_postgres::error::SqlState::CANNOT_CONNECT_NOW)
+    }
 }
 
 /// Where a database is, and how it is reached.

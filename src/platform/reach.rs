@@ -1,20 +1,22 @@
 //! Whether the database can be reached at all, so that nobody waits for one that cannot.
 //!
-//! Two questions, two answers. *Before a transaction*: once it could not be begun, everybody is refused at once, and one
-//! at a time tries again every `RETRY`. *Inside a transaction*: work that takes longer than `PATIENCE` goes on only
-//! while the database answers a new connection within `ANSWER`; a statement may be slow, a database that is stopped or
-//! behind a dead network is not waited for. (The server's own timeouts cannot be heard from there.)
+//! Two questions, two answers. *Before a transaction*: once it could not be begun, everybody is refused at once, while a
+//! task of its own asks again every `RETRY`; no request is made to find out, since it would wait for it. *Inside a
+//! transaction*: work that takes longer than `PATIENCE` goes on only while the database answers a new connection within
+//! `ANSWER`; a statement may be slow, a database that is stopped or behind a dead network is not waited for. (The server's own
+//! timeouts cannot be heard from there.)
 
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 
 use super::dial::dial;
 use super::error::ApiError;
 
-/// How long after a failure the next one tries.
+/// How long after it did not answer it is asked again.
 const RETRY: Duration = Duration::from_millis(250);
 /// How long work is waited for before it is asked whether the database still answers.
 const PATIENCE: Duration = Duration::from_millis(1500);
@@ -24,31 +26,18 @@ const ANSWER: Duration = Duration::from_secs(1);
 /// What is known. Cheap to clone.
 #[derive(Clone)]
 pub struct Reach {
-    state: Arc<Mutex<State>>,
+    lost: Arc<AtomicBool>,
     url: Arc<str>,
     runtime: Handle,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    /// When the next one may try; `None` while it is within reach.
-    lost_until: Option<Instant>,
-    /// Somebody is trying.
-    trying: bool,
-}
-
-impl State {
-    /// Whether this would be the one that tries; an error if it is not its turn.
-    fn may_try(&self) -> Result<bool, ApiError> {
-        match self.lost_until {
-            None => Ok(false),
-            Some(until) if until <= Instant::now() && !self.trying => Ok(true),
-            Some(_) => Err(ApiError::unavailable(
-                "the database cannot be reached",
-                "it could not be reached a moment ago",
-            )),
-        }
-    }
+/// What a new connection is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Serves,
+    /// It is starting or shutting down.
+    NotYet,
+    None,
 }
 
 impl std::fmt::Debug for Reach {
@@ -57,50 +46,29 @@ impl std::fmt::Debug for Reach {
     }
 }
 
-/// Leave to begin a transaction. What came of it is told by [`Attempt::reached`] or [`Attempt::lost`]; dropped, nothing
-/// is known.
-#[derive(Debug)]
-pub struct Attempt {
-    reach: Reach,
-    /// The one that tries while it is out of reach.
-    first: bool,
-}
-
 impl Reach {
     /// Within reach until something else is heard.
     #[must_use]
     pub fn new(url: Arc<str>, runtime: Handle) -> Self {
         Self {
-            state: Arc::default(),
+            lost: Arc::default(),
             url,
             runtime,
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether it makes sense to wait for a turn: nobody queues for what is out of reach.
+    /// Whether it makes sense to begin, or to wait for a turn: nobody queues for what is out of reach.
     ///
     /// # Errors
-    /// As [`Reach::enter`]. It takes no leave: whoever waits meanwhile is not the one that tries.
+    /// 503 at once while it is out of reach.
     pub fn check(&self) -> Result<(), ApiError> {
-        self.state().may_try().map(|_| ())
-    }
-
-    /// Leave to begin.
-    ///
-    /// # Errors
-    /// 503 at once while it is out of reach and somebody else is trying, or has tried a moment ago.
-    pub fn enter(&self) -> Result<Attempt, ApiError> {
-        let mut state = self.state();
-        let first = state.may_try()?;
-        state.trying |= first;
-        Ok(Attempt {
-            reach: self.clone(),
-            first,
-        })
+        if self.is_lost() {
+            return Err(ApiError::unavailable(
+                "the database cannot be reached",
+                "it could not be reached a moment ago",
+            ));
+        }
+        Ok(())
     }
 
     /// Waits for work inside a transaction for as long as the database answers at all.
@@ -127,79 +95,74 @@ impl Reach {
 
     /// Whether it answers a new connection, be it with a refusal.
     async fn answers(&self) -> bool {
+        self.ask().await.is_some_and(|answer| answer != Answer::None)
+    }
+
+    /// What a new connection is answered, if anything is heard within the time it may take.
+    async fn ask(&self) -> Option<Answer> {
         let (url, runtime) = (self.url.clone(), self.runtime.clone());
         let asking = self.runtime.spawn(async move {
             match dial(&url).await {
                 Ok((client, wire)) => {
                     runtime.spawn(wire);
-                    client.batch_execute("").await.is_ok()
+                    match client.batch_execute("").await {
+                        Ok(()) => Answer::Serves,
+                        Err(_) => Answer::None,
+                    }
                 }
-                Err(error) => error.is_refusal(),
+                Err(error) if error.is_not_yet() => Answer::NotYet,
+                // It has no place for one more, say, but goes on with those that it has.
+                Err(error) if error.is_refusal() => Answer::Serves,
+                Err(_) => Answer::None,
             }
         });
         let stop = asking.abort_handle();
         let answer = tokio::time::timeout(ANSWER, asking).await;
         stop.abort();
-        matches!(answer, Ok(Ok(true)))
+        answer.ok()?.ok()
     }
 
     /// Whether it is known to be out of reach.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        self.state().lost_until.is_some()
+        self.lost.load(Ordering::SeqCst)
     }
 
-    fn set_lost(&self) {
-        let mut state = self.state();
-        if state.lost_until.is_none() {
-            tracing::error!("the database is out of reach");
+    /// A transaction could not be begun, or its work was not answered: everybody is refused until it serves again.
+    pub fn set_lost(&self) {
+        if self.lost.swap(true, Ordering::SeqCst) {
+            return;
         }
-        state.lost_until = Some(Instant::now() + RETRY);
-    }
-}
-
-impl Attempt {
-    /// It was reached.
-    pub fn reached(self) {
-        if self.first {
-            self.reach.state().lost_until = None;
-            tracing::info!("the database is within reach again");
-        }
-    }
-
-    /// It was not.
-    pub fn lost(self) {
-        self.reach.set_lost();
-    }
-}
-
-impl Drop for Attempt {
-    fn drop(&mut self) {
-        if self.first {
-            self.reach.state().trying = false;
-        }
+        tracing::error!("the database is out of reach");
+        let reach = self.clone();
+        // Ends with the runtime on which connections live.
+        self.runtime.spawn(async move {
+            loop {
+                tokio::time::sleep(RETRY).await;
+                if reach.ask().await == Some(Answer::Serves) {
+                    reach.lost.store(false, Ordering::SeqCst);
+                    tracing::info!("the database is within reach again");
+                    return;
+                }
+            }
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     #[tokio::test]
-    async fn one_at_a_time_tries_a_database_that_is_out_of_reach() {
+    async fn nobody_waits_for_a_database_that_is_out_of_reach() {
         let reach = Reach::new("postgres://127.0.0.1:1/none".into(), Handle::current());
-        let (one, two) = (reach.enter().unwrap(), reach.enter().unwrap());
-        one.lost();
-        two.reached();
-        assert!(reach.enter().is_err(), "a moment ago it was lost");
-        tokio::time::sleep(RETRY).await;
         reach.check().unwrap();
-        let first = reach.enter().unwrap();
-        assert!(reach.check().is_err(), "nobody waits for it");
-        assert!(reach.enter().is_err(), "somebody is trying");
-        drop(first);
-        reach.enter().unwrap().reached();
-        assert!(reach.enter().is_ok() && reach.enter().is_ok());
+        reach.set_lost();
+        assert_eq!(reach.check().unwrap_err().code().status(), 503);
+        assert_ne!(reach.ask().await, Some(Answer::Serves));
+        assert!(reach.is_lost(), "it did not come back by being asked");
     }
 
     #[tokio::test]
@@ -209,6 +172,6 @@ mod tests {
         let done = reach.attend(std::future::pending::<Result<(), ApiError>>()).await;
         assert_eq!(done.unwrap_err().code().status(), 503);
         assert!(began.elapsed() < PATIENCE + ANSWER + ANSWER);
-        assert!(reach.enter().is_err());
+        assert!(reach.check().is_err());
     }
 }

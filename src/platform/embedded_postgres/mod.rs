@@ -9,6 +9,7 @@
 
 mod archive;
 mod binaries;
+mod memory;
 mod place;
 mod restore;
 
@@ -473,11 +474,13 @@ impl Launch {
             ("max_connections", "220"),
             ("timezone", "UTC"),
         ];
+        let memory = memory::shared_buffers();
+        let memory = memory.iter().map(|share| ("shared_buffers", share.as_str()));
         let given = self
             .settings
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()));
-        for (name, value) in fixed.into_iter().chain(given) {
+        for (name, value) in fixed.into_iter().chain(memory).chain(given) {
             server.arg("-c").arg(format!("{name}={value}"));
         }
         server.spawn().map_err(io("postgres cannot be run"))
