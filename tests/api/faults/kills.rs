@@ -165,10 +165,15 @@ async fn f03_a_server_told_to_stop_finishes_the_requests_in_flight() {
 
 /// A server with a private PostgreSQL, and the phones of its field.
 pub async fn private(phones: usize) -> (Field, Program) {
+    private_waiting(phones, super::table::database_wait()).await
+}
+
+/// The same with another bound on how long a transaction may take to begin.
+pub async fn private_waiting(phones: usize, wait: (&'static str, &'static str)) -> (Field, Program) {
     let scratch = TestDatabase::create_empty().await;
     let data_dir = scratch.scratch_file("data");
     std::fs::create_dir_all(&data_dir).unwrap();
-    let program = Program::serve_with(&data_dir, None, &[super::table::database_wait()]);
+    let program = Program::serve_with(&data_dir, None, &[wait]);
     let url = std::fs::read_to_string(data_dir.join("database.url")).unwrap();
     let field = Field::build_at(scratch, &data_dir, url, phones, History::of_failing_database()).await;
     (field, program)

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::history::History;
-use super::kills::{postmaster, private};
+use super::kills::{postmaster, private_waiting};
 use super::phones::Crew;
 use super::proxy::{Fate, Proxy, address_of};
-use super::table::Row;
+use super::table::{Row, database_wait_of_a_stall};
 use super::{Field, assert_settled, connect, eventually};
 use crate::support::program::send;
 use crate::support::{Client, Program};
@@ -113,7 +113,7 @@ fn processes(postmaster: u32) -> Vec<u32> {
 #[actix_web::test]
 async fn f07_a_database_that_stands_still_is_not_waited_for() {
     let row = Row::begin("F7");
-    let (field, program) = private(8).await;
+    let (field, program) = private_waiting(8, database_wait_of_a_stall()).await;
     let before = program.usage();
     let crew = Crew::start(&field, program.address, 10);
     crew.phones.wait_for(8).await;

@@ -141,6 +141,12 @@ pub fn database_wait() -> (&'static str, &'static str) {
     ("SAMPARK_DATABASE_WAIT_MS", wait)
 }
 
+/// The same where what is waited for stands still on purpose, and everybody is to be told before that is over.
+pub fn database_wait_of_a_stall() -> (&'static str, &'static str) {
+    let wait = if extent() == Extent::Test { "2000" } else { "800" };
+    ("SAMPARK_DATABASE_WAIT_MS", wait)
+}
+
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/faults")
 }
