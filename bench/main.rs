@@ -160,7 +160,11 @@ async fn postgres() -> (PathBuf, EmbeddedPostgres) {
         durable: true,
         archive: None,
         remove_on_exit: true,
-        settings: vec![("max_connections".to_owned(), "200".to_owned())],
+        // As `sampark serve` starts its own, and as docs/operating.md asks of others.
+        settings: vec![
+            ("max_connections".to_owned(), "200".to_owned()),
+            ("autovacuum_naptime".to_owned(), "5s".to_owned()),
+        ],
     })
     .await
     .unwrap_or_else(|error| panic!("{error}"));

@@ -43,7 +43,7 @@ pub const VARIABLES: &[Variable] = &[
     Variable {
         name: "SAMPARK_CODE_KEY_FILE",
         default: "made in the data directory",
-        about: "file of the key under which one-time codes are kept (32 random bytes, plain or in base64)",
+        about: "file of the key under which one-time codes and second factors are kept (32 random bytes, plain or in base64); several with commas between while it is replaced: the first that is there writes, all read",
     },
     Variable {
         name: "SAMPARK_DATA_KEYS_FILE",
