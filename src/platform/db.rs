@@ -401,6 +401,14 @@ impl Db {
         Ok((staged, transaction))
     }
 
+    /// Whether a transaction could be begun at all, as far as is known.
+    ///
+    /// # Errors
+    /// 503 while the database is out of reach.
+    pub fn check_reach(&self) -> Result<(), ApiError> {
+        self.reach.check()
+    }
+
     /// Tells whoever waits that something was committed.
     pub fn tell_write(&self) {
         self.written.notify_one();

@@ -70,6 +70,7 @@ struct Job {
 /// The way in. Cheap to clone; the lanes end with the last one.
 #[derive(Clone, Debug)]
 pub struct Recorder {
+    db: Db,
     queue: mpsc::Sender<Job>,
     load: Load,
 }
@@ -100,7 +101,11 @@ impl Recorder {
         for _ in 0..LANES {
             db.runtime().spawn(lane(desk.clone(), waiting.clone()));
         }
-        Self { queue, load }
+        Self {
+            db: db.clone(),
+            queue,
+            load,
+        }
     }
 
     /// How much waits.
@@ -119,6 +124,8 @@ impl Recorder {
         strong: bool,
         visits: Vec<VisitSent>,
     ) -> Result<Answers, ApiError> {
+        // The lanes may still wait for what was under way when it went; nobody queues behind that.
+        self.db.check_reach()?;
         let (answer, answered) = oneshot::channel();
         let busy = |why: &str| ApiError::unavailable("too many uploads at once", why);
         let waiting = self.load.enter(visits.len());

@@ -47,7 +47,8 @@ fn log(campaign: i32, booth: i32, doors: &[Uuid], size: usize) -> Vec<Operation>
                 let at = random.random_range(0..open.len());
                 let (id, version) = open[at];
                 let outcome = ["met", "refused"][random.random_range(0..2)];
-                let patch = json!({"outcome": outcome, "people_met": random.random_range(0..9)});
+                // Each is a change: one that changes nothing makes no version.
+                let patch = json!({"outcome": outcome, "people_met": 4 + version});
                 log.push(Operation::Correct(id, patch, version));
                 open[at].1 += 1;
             }
