@@ -148,13 +148,14 @@ impl KeyRing {
     /// # Errors
     /// If they cannot be read.
     pub fn reload(&self) -> Result<()> {
-        self.codes.reload()?;
+        // Neither keeps the other from being read.
+        let codes = self.codes.reload();
         if matches!(self.source, Source::Memory) {
-            return Ok(());
+            return codes;
         }
         let keys = load(&self.source)?;
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
-        Ok(())
+        codes
     }
 
     /// Every key.

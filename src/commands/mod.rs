@@ -153,15 +153,16 @@ async fn rotate_code_key(
         ))?;
         tokio::time::sleep(Duration::from_secs(settle_seconds)).await;
     }
-    let sealed = reseal_factors(db, clock, &KeyRing::open(config)?).await?;
+    let factors = reseal_factors(db, clock, &KeyRing::open(config)?).await?;
     let gone = if own {
         code_keys::drop_retired(&config.data_dir, clock.now())?
     } else {
         0
     };
     say(&format!(
-        "second factors sealed anew: {sealed}; keys dropped: {gone}. The codes of the key before are over in an hour: \
-         --reseal-only drops it then"
+        "second factors sealed anew: {}; that no key opens, to be set up again: {}; keys dropped: {gone}. The codes of the key before are over in an hour: \
+         --reseal-only drops it then",
+        factors.anew, factors.lost
     ))
 }
 

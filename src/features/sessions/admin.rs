@@ -129,36 +129,48 @@ pub async fn read_out_code(db: &Db, clock: &Clock, keys: &KeyRing, phone: &str) 
 /// Second factors sealed anew in one transaction.
 const STEP: i64 = 500;
 
-/// Seals every second factor anew that an older key sealed; how many. What anybody knows stays the same, so the walk is
-/// journalled once, at its end.
+/// What became of second factors that were to be sealed anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resealed {
+    /// Workers whose second factor an older key had sealed.
+    pub anew: usize,
+    /// Workers whose second factor no key opens, from a key that was lost or replaced by hand: they must set it up again.
+    pub lost: usize,
+}
+
+/// Seals every second factor anew that an older key sealed. What anybody knows stays the same, so the walk is journalled
+/// once, at its end.
 ///
 /// # Errors
-/// What the database says, or a second factor that no key opens; what was done before stays done.
-pub async fn reseal_factors(db: &Db, clock: &Clock, keys: &KeyRing) -> Result<usize, ApiError> {
-    let (db, mut done, mut after) = (db.as_program(&SIGN_IN), 0_usize, Some(WorkerId(0)));
+/// What the database says; what was done before stays done.
+pub async fn reseal_factors(db: &Db, clock: &Clock, keys: &KeyRing) -> Result<Resealed, ApiError> {
+    let (db, mut done, mut after) = (db.as_program(&SIGN_IN), Resealed::default(), Some(WorkerId(0)));
     while let Some(from) = after {
         let (now, before) = (clock.now(), done);
         let keys = keys.code_keys(now);
         let step = async move |tx: &mut Tx| {
             let factors = guards::lock_factors(tx, from, STEP).await?;
             let last = factors.last().map(|factor| factor.worker_id);
-            let mut changed = Vec::new();
+            let (mut all, mut changed) = (before, Vec::new());
             for mut factor in factors {
-                let mut anew = false;
+                let (mut anew, mut lost) = (false, false);
                 for kept in [&mut factor.sealed, &mut factor.pending].into_iter().flatten() {
-                    if let Some(sealed) = rules::reseal_factor(&keys, factor.worker_id, kept)? {
+                    if !rules::opens_factor(&keys, factor.worker_id, kept) {
+                        lost = true;
+                    } else if let Some(sealed) = rules::reseal_factor(&keys, factor.worker_id, kept)? {
                         (*kept, anew) = (sealed, true);
                     }
                 }
+                all.lost = all.lost.saturating_add(usize::from(lost));
                 if anew {
                     changed.push(factor);
                 }
             }
             guards::keep_factors(tx, &changed).await?;
-            let all = before.saturating_add(changed.len());
+            all.anew = all.anew.saturating_add(changed.len());
             let record = match (last, nation(tx).await?) {
                 (None, Some(nation_id)) => {
-                    let digest = Digest::of(&all);
+                    let digest = Digest::of(&(all.anew, all.lost));
                     Entry::new(nation_id, nation_id, "data.reseal", "second_factor", digest).into()
                 }
                 _ => Record::nothing(),

@@ -23,7 +23,7 @@ mod rules;
 mod sender;
 mod wire;
 
-pub use admin::{create_admin, issue_token, read_out_code, reseal_factors};
+pub use admin::{Resealed, create_admin, issue_token, read_out_code, reseal_factors};
 pub use sender::{Outbox, Sender, warn};
 
 /// The routes.

@@ -234,6 +234,11 @@ fn open_factor(keys: &CodeKeys, worker: WorkerId, sealed: &[u8]) -> Result<([u8;
     })
 }
 
+/// Whether any of the keys opens a second factor.
+pub fn opens_factor(keys: &CodeKeys, worker: WorkerId, sealed: &[u8]) -> bool {
+    open_factor(keys, worker, sealed).is_ok()
+}
+
 /// A second factor that an older key sealed, sealed anew; `None` if the one that writes now did.
 pub fn reseal_factor(keys: &CodeKeys, worker: WorkerId, sealed: &[u8]) -> Result<Option<Vec<u8>>, ApiError> {
     match open_factor(keys, worker, sealed)? {
