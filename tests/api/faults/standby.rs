@@ -75,15 +75,13 @@ impl Follower {
             server: server.spawn().unwrap(),
             url: through(url, address),
         };
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while let Err(error) = tokio_postgres::connect(&follower.url, tokio_postgres::NoTls).await {
-            let said = std::fs::read_to_string(&log).unwrap();
-            assert!(
-                Instant::now() < deadline,
-                "the standby does not answer: {error}\n{said}"
-            );
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        let what = format!("the standby answers; it says: {}", log.display());
+        eventually(Duration::from_secs(60), &what, async || {
+            tokio_postgres::connect(&follower.url, tokio_postgres::NoTls)
+                .await
+                .is_ok()
+        })
+        .await;
         follower
     }
 }
