@@ -79,8 +79,16 @@ async fn trails_are_found_by_index_among_a_hundred_thousand_visits() {
     }
 }
 
+/// The text that a macro without arguments stands for.
+pub fn macro_text(source: &str, name: &str) -> String {
+    let (_, rest) = source
+        .split_once(&format!("macro_rules! {name} {{"))
+        .unwrap_or_else(|| panic!("there is no {name}"));
+    rest.split('"').nth(1).unwrap().to_owned()
+}
+
 /// The text of a constant that is written as `concat!` of texts and macros of texts.
-fn concatenated(source: &str, name: &str, macros: &[(&str, &str)]) -> String {
+pub fn concatenated(source: &str, name: &str, macros: &[(&str, &str)]) -> String {
     let begin = format!("const {name}: &str = concat!(");
     let rest = source
         .split_once(&begin)

@@ -221,6 +221,16 @@ async fn states_are_ranked_by_the_booths_that_rose_and_fell() {
     // Seen from longer ago, who was first graded since has neither risen nor fallen.
     let told = s.strength("IN", "since=2026-11-01").await;
     assert_eq!(counts(&told["items"][0]["booths"]), "5 2 1 0 2 0 0");
+    // A grade that went and came back since is no change; seen from the day between it fell.
+    s.app.clock.advance(TimeDelta::days(1));
+    s.visited("S1-B1", 392, 0).await;
+    s.grade().await;
+    assert_eq!(s.history("S1-B1").await[0], "2026-11-25 D");
+    for (since, moved) in [("2026-11-23", "0 0"), ("2026-11-24", "0 1")] {
+        let told = s.strength("S1", &format!("since={since}")).await;
+        let told = counts(&told["items"][0]["booths"]);
+        assert!(told.ends_with(&format!(" {moved}")), "{since}: {told}");
+    }
     // By districts, constituencies and mandals.
     for (level, rows) in [
         ("district", 2),

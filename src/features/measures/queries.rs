@@ -135,10 +135,28 @@ pub struct Visited {
     pub to: Option<NaiveDate>,
 }
 
-/// What is posted and what is not, of each unit, in one pass over the rows of the units alone.
-const VISIT_FIGURES: &str = "
-    WITH f AS NOT MATERIALIZED (
-        SELECT $1::int AS campaign_id, $2::date AS first, $3::date AS last, $4::date AS before, $5::int[] AS states, $6::int[] AS units)
+// What is posted and what is not, of each unit, in one pass over the rows of the units alone.
+macro_rules! from_ledgers {
+    () => {
+        "
+    FROM f, (
+        SELECT t.unit_id, t.campaign_id, t.day, visits, met, doors_reached, flagged, verified, rejected
+        FROM f JOIN totals t ON t.state_id = ANY (f.states) AND t.unit_id = ANY (f.units)
+        UNION ALL
+        SELECT u.id, i.campaign_id, i.day, visits, met, doors_reached, flagged, verified, rejected
+        FROM f JOIN tally_inbox i ON i.state_id = ANY (f.states) AND i.unit_ids && f.units
+        CROSS JOIN unnest(i.unit_ids) AS u (id) WHERE u.id = ANY (f.units)
+    ) x
+    WHERE (f.campaign_id IS NULL OR x.campaign_id = f.campaign_id)
+      AND (f.first IS NULL OR x.day >= f.first) AND (f.last IS NULL OR x.day <= f.last)
+    GROUP BY x.unit_id"
+    };
+}
+
+const VISIT_FIGURES: &str = concat!(
+    "WITH f AS NOT MATERIALIZED (
+        SELECT $1::int AS campaign_id, $2::date AS first, $3::date AS last, $4::int[] AS states, $5::int[] AS units,
+               $6::date AS before)
     SELECT x.unit_id,
         sum(visits)::bigint AS visits, sum(met)::bigint AS met, sum(doors_reached)::bigint AS doors_reached,
         sum(flagged)::bigint AS flagged, sum(verified)::bigint AS verified, sum(rejected)::bigint AS rejected,
@@ -147,39 +165,21 @@ const VISIT_FIGURES: &str = "
         coalesce(sum(doors_reached) FILTER (WHERE x.day <= f.before), 0)::bigint AS doors_reached_before,
         coalesce(sum(flagged) FILTER (WHERE x.day <= f.before), 0)::bigint AS flagged_before,
         coalesce(sum(verified) FILTER (WHERE x.day <= f.before), 0)::bigint AS verified_before,
-        coalesce(sum(rejected) FILTER (WHERE x.day <= f.before), 0)::bigint AS rejected_before
-    FROM f, (
-        SELECT t.unit_id, t.campaign_id, t.day, visits, met, doors_reached, flagged, verified, rejected
-        FROM f JOIN totals t ON t.state_id = ANY (f.states) AND t.unit_id = ANY (f.units)
-        UNION ALL
-        SELECT u.id, i.campaign_id, i.day, visits, met, doors_reached, flagged, verified, rejected
-        FROM f JOIN tally_inbox i ON i.state_id = ANY (f.states) AND i.unit_ids && f.units
-        CROSS JOIN unnest(i.unit_ids) AS u (id) WHERE u.id = ANY (f.units)
-    ) x
-    WHERE (f.campaign_id IS NULL OR x.campaign_id = f.campaign_id)
-      AND (f.first IS NULL OR x.day >= f.first) AND (f.last IS NULL OR x.day <= f.last)
-    GROUP BY x.unit_id";
+        coalesce(sum(rejected) FILTER (WHERE x.day <= f.before), 0)::bigint AS rejected_before",
+    from_ledgers!(),
+);
 
 /// The same where nothing is compared with a day before: half as many sums.
-const VISIT_FIGURES_NOW: &str = "
-    WITH f AS NOT MATERIALIZED (
+const VISIT_FIGURES_NOW: &str = concat!(
+    "WITH f AS NOT MATERIALIZED (
         SELECT $1::int AS campaign_id, $2::date AS first, $3::date AS last, $4::int[] AS states, $5::int[] AS units)
     SELECT x.unit_id,
         sum(visits)::bigint AS visits, sum(met)::bigint AS met, sum(doors_reached)::bigint AS doors_reached,
         sum(flagged)::bigint AS flagged, sum(verified)::bigint AS verified, sum(rejected)::bigint AS rejected,
         0::bigint AS visits_before, 0::bigint AS met_before, 0::bigint AS doors_reached_before, 0::bigint AS flagged_before,
-        0::bigint AS verified_before, 0::bigint AS rejected_before
-    FROM f, (
-        SELECT t.unit_id, t.campaign_id, t.day, visits, met, doors_reached, flagged, verified, rejected
-        FROM f JOIN totals t ON t.state_id = ANY (f.states) AND t.unit_id = ANY (f.units)
-        UNION ALL
-        SELECT u.id, i.campaign_id, i.day, visits, met, doors_reached, flagged, verified, rejected
-        FROM f JOIN tally_inbox i ON i.state_id = ANY (f.states) AND i.unit_ids && f.units
-        CROSS JOIN unnest(i.unit_ids) AS u (id) WHERE u.id = ANY (f.units)
-    ) x
-    WHERE (f.campaign_id IS NULL OR x.campaign_id = f.campaign_id)
-      AND (f.first IS NULL OR x.day >= f.first) AND (f.last IS NULL OR x.day <= f.last)
-    GROUP BY x.unit_id";
+        0::bigint AS verified_before, 0::bigint AS rejected_before",
+    from_ledgers!(),
+);
 
 /// What the ledgers have of these units; units without anything are left out.
 pub async fn visit_figures<A>(
@@ -193,27 +193,22 @@ pub async fn visit_figures<A>(
     states.sort_unstable();
     states.dedup();
     let ids: Vec<UnitId> = units.iter().map(|unit| unit.id).collect();
-    let Some(before) = before else {
-        return statement(VISIT_FIGURES_NOW)
-            .planned_anew()
-            .bind::<Nullable<Integer>, _>(visited.campaign_id)
-            .bind::<Nullable<Date>, _>(visited.from)
-            .bind::<Nullable<Date>, _>(visited.to)
-            .bind::<Array<Integer>, _>(&states)
-            .bind::<Array<Integer>, _>(ids)
-            .load(tx)
-            .await;
+    let text = if before.is_some() {
+        VISIT_FIGURES
+    } else {
+        VISIT_FIGURES_NOW
     };
-    statement(VISIT_FIGURES)
+    let asked = statement(text)
         .planned_anew()
         .bind::<Nullable<Integer>, _>(visited.campaign_id)
         .bind::<Nullable<Date>, _>(visited.from)
         .bind::<Nullable<Date>, _>(visited.to)
-        .bind::<Date, _>(before)
         .bind::<Array<Integer>, _>(&states)
-        .bind::<Array<Integer>, _>(ids)
-        .load(tx)
-        .await
+        .bind::<Array<Integer>, _>(ids);
+    match before {
+        Some(before) => asked.bind::<Date, _>(before).load(tx).await,
+        None => asked.load(tx).await,
+    }
 }
 
 /// Mandals under a unit, and how many of them signed two weeks.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Scene, scene};
+use crate::flag_plans::{concatenated, macro_text, plan};
 use crate::visits::visit;
 
 const BOOTHS: [&str; 5] = ["S1-B1", "S1-B2", "S1-B4", "S1-B5", "S2-B1"];
@@ -158,15 +159,6 @@ proptest! {
     }
 }
 
-/// The text of a constant in a source file, so that what is planned here is what is sent.
-fn constant(source: &str, name: &str) -> String {
-    let begin = format!("const {name}: &str = \"");
-    let text = source
-        .split_once(&begin)
-        .unwrap_or_else(|| panic!("there is no {name}"));
-    text.1.split_once("\";").unwrap().0.to_owned()
-}
-
 #[actix_web::test]
 async fn a_report_reads_the_rows_of_the_units_that_it_ranks_and_no_others() {
     let s = scene().await;
@@ -179,28 +171,27 @@ async fn a_report_reads_the_rows_of_the_units_that_it_ranks_and_no_others() {
     );
     assert_eq!(s.world.db.execute(&fill, &[]).await.unwrap(), 200_000);
     s.world.db.batch_execute("VACUUM ANALYZE totals").await.unwrap();
-    let figures = constant(
-        include_str!("../../../src/features/measures/queries.rs"),
-        "VISIT_FIGURES",
-    );
-    for mode in ["generic", "custom"] {
-        let sql = format!(
-            "SET plan_cache_mode = force_{mode}_plan; DEALLOCATE ALL;
-             PREPARE asked (int, date, date, date, int[], int[], int[]) AS {figures}"
-        );
-        s.world.db.batch_execute(&sql).await.unwrap();
-        let units: Vec<i32> = (10_001..=10_100).collect();
-        let ask = format!(
-            "EXPLAIN EXECUTE asked (NULL, NULL, NULL, '2026-11-16', ARRAY[{state}],
-                 array_fill({state}, ARRAY[100]), ARRAY{units:?})"
-        );
-        let rows = s.world.db.query(&ask, &[]).await.unwrap();
-        let lines: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-        let plan = lines.join("\n");
-        assert!(plan.contains("totals_pkey"), "{plan}");
-        assert!(
-            !plan.contains("Seq Scan on totals") && !plan.contains(" visits "),
-            "{plan}"
-        );
+    let source = include_str!("../../../src/features/measures/queries.rs");
+    let rows = macro_text(source, "from_ledgers");
+    let units: Vec<i32> = (10_001..=10_100).collect();
+    let values = format!("NULL, NULL, NULL, ARRAY[{state}], ARRAY{units:?}");
+    let types = "int, date, date, int[], int[]";
+    for (name, types, values) in [
+        ("VISIT_FIGURES_NOW", types.to_owned(), values.clone()),
+        (
+            "VISIT_FIGURES",
+            format!("{types}, date"),
+            format!("{values}, '2026-11-16'"),
+        ),
+    ] {
+        let figures = concatenated(source, name, &[("from_ledgers!()", &rows)]);
+        for mode in ["generic", "custom"] {
+            let plan = plan(&s.world.db, mode, &figures, &types, &values).await;
+            assert!(plan.contains("totals_pkey"), "{plan}");
+            assert!(
+                !plan.contains("Seq Scan on totals") && !plan.contains(" visits "),
+                "{plan}"
+            );
+        }
     }
 }
