@@ -8,7 +8,7 @@
 //! * Named by `SAMPARK_CODE_KEY_FILE`, several with commas between: the first that is there writes.
 
 use std::fs;
-use std::io::{Error, ErrorKind, Result};
+use std::io::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -18,7 +18,7 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::keyring::SETTLE;
-use crate::platform::private_files;
+use crate::platform::private_files::{dated, make_new, make_once, read_if_there};
 
 /// How long after its successor writes a key is kept for the codes and messages under way, which live minutes.
 pub const RETIRE: TimeDelta = TimeDelta::hours(1);
@@ -32,13 +32,25 @@ pub type Secret = [u8; 32];
 #[derive(Clone)]
 pub struct CodeKeys {
     writes: Secret,
-    all: Arc<Vec<(i64, Secret)>>,
+    held: Arc<Held>,
+}
+
+/// What is held: one key at least. The newest first in a directory, as named otherwise; each with the time in its file's name.
+struct Held {
+    first: (i64, Secret),
+    others: Vec<(i64, Secret)>,
+}
+
+impl Held {
+    fn all(&self) -> impl Iterator<Item = &(i64, Secret)> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
 }
 
 impl std::fmt::Debug for CodeKeys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CodeKeys")
-            .field("keys", &self.all.len())
+            .field("keys", &self.held.all().count())
             .finish_non_exhaustive()
     }
 }
@@ -49,7 +61,10 @@ impl CodeKeys {
     pub(crate) fn of(all: &[Secret]) -> Self {
         Self {
             writes: all[0],
-            all: Arc::new(all.iter().map(|secret| (0, *secret)).collect()),
+            held: Arc::new(Held {
+                first: (0, all[0]),
+                others: all[1..].iter().map(|secret| (0, *secret)).collect(),
+            }),
         }
     }
 
@@ -61,7 +76,7 @@ impl CodeKeys {
 
     /// Every key under which something may be kept, the newest first.
     pub fn all(&self) -> impl Iterator<Item = &Secret> {
-        self.all.iter().map(|(_, secret)| secret)
+        self.held.all().map(|(_, secret)| secret)
     }
 }
 
@@ -79,8 +94,7 @@ enum Source {
 /// The keys that a process holds, read again while it runs.
 pub struct CodeRing {
     source: Source,
-    /// The newest first in a directory, as named otherwise; each with the time in its file's name.
-    keys: RwLock<Arc<Vec<(i64, Secret)>>>,
+    held: RwLock<Arc<Held>>,
 }
 
 impl std::fmt::Debug for CodeRing {
@@ -97,8 +111,8 @@ impl CodeRing {
     /// # Errors
     /// If a file cannot be read or made, or is no key.
     pub fn of_directory(directory: &Path) -> Result<Self> {
-        if !directory.try_exists()? || files_in(directory)?.is_empty() {
-            private_files::make_once(&directory.join(FIRST), || random().map(|bytes| bytes.to_vec()))?;
+        if files_in(directory)?.is_empty() {
+            make_once(&directory.join(FIRST), || random().map(|bytes| bytes.to_vec()))?;
         }
         Self::of(Source::Directory(directory.to_owned()))
     }
@@ -118,13 +132,16 @@ impl CodeRing {
     pub fn ephemeral() -> Result<Self> {
         Ok(Self {
             source: Source::Memory,
-            keys: RwLock::new(Arc::new(vec![(0, random()?)])),
+            held: RwLock::new(Arc::new(Held {
+                first: (0, random()?),
+                others: Vec::new(),
+            })),
         })
     }
 
     fn of(source: Source) -> Result<Self> {
-        let keys = RwLock::new(Arc::new(load(&source)?));
-        Ok(Self { source, keys })
+        let held = RwLock::new(Arc::new(load(&source)?));
+        Ok(Self { source, held })
     }
 
     /// Looks at the files again. What was loaded stays if they cannot be read.
@@ -135,23 +152,29 @@ impl CodeRing {
         if matches!(self.source, Source::Memory) {
             return Ok(());
         }
-        let keys = load(&self.source)?;
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        let held = load(&self.source)?;
+        *self.held.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(held);
         Ok(())
     }
 
     /// The keys at a moment.
     #[must_use]
     pub fn at(&self, now: DateTime<Utc>) -> CodeKeys {
-        let all = self.keys.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner).clone();
         let settled = (now - SETTLE).timestamp();
-        let writes = match self.source {
-            Source::Directory(_) => all.iter().find(|(made_at, _)| *made_at <= settled).or(all.last()),
-            Source::Files(_) | Source::Memory => all.first(),
+        let (_, writes) = match self.source {
+            // While none has settled, the oldest: every process has it.
+            Source::Directory(_) => held
+                .all()
+                .find(|(made_at, _)| *made_at <= settled)
+                .or(held.others.last())
+                .unwrap_or(&held.first),
+            Source::Files(_) | Source::Memory => &held.first,
         };
-        // `load` gives one at least.
-        let writes = writes.map(|(_, secret)| *secret).unwrap_or_default();
-        CodeKeys { writes, all }
+        CodeKeys {
+            writes: *writes,
+            held,
+        }
     }
 }
 
@@ -162,9 +185,9 @@ impl CodeRing {
 pub fn add(data_dir: &Path, now: DateTime<Utc>) -> Result<()> {
     let directory = data_dir.join("keys");
     let ring = CodeRing::of_directory(&directory)?;
-    let newest = ring.at(now).all.first().map_or(0, |(made_at, _)| *made_at);
+    let (newest, _) = ring.at(now).held.first;
     let made_at = now.timestamp().max(newest.saturating_add(1));
-    private_files::write(&directory.join(format!("codes-{made_at}.key")), &random()?)
+    make_new(&directory.join(format!("codes-{made_at}.key")), &random()?)
 }
 
 /// Removes the keys of the data directory under which nothing waits any more: their successors have written for longer than
@@ -185,28 +208,14 @@ pub fn drop_retired(data_dir: &Path, now: DateTime<Utc>) -> Result<usize> {
     Ok(gone)
 }
 
-/// The key files of a directory, the newest first, each with the time in its name.
+/// The key files of a directory, the newest first.
 fn files_in(directory: &Path) -> Result<Vec<(i64, PathBuf)>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str());
-        let time = name.and_then(|name| name.strip_prefix("codes")?.strip_suffix(".key"));
-        let made_at = match time {
-            Some("") => Some(0),
-            Some(time) => time.strip_prefix('-').and_then(|time| time.parse().ok()),
-            None => None,
-        };
-        if let Some(made_at) = made_at {
-            files.push((made_at, path));
-        }
-    }
-    files.sort();
+    let mut files = dated(directory, "codes", ".key")?;
     files.reverse();
     Ok(files)
 }
 
-fn load(source: &Source) -> Result<Vec<(i64, Secret)>> {
+fn load(source: &Source) -> Result<Held> {
     let files = match source {
         Source::Directory(directory) => files_in(directory)?,
         Source::Files(files) => files.iter().map(|file| (0, file.clone())).collect(),
@@ -214,11 +223,8 @@ fn load(source: &Source) -> Result<Vec<(i64, Secret)>> {
     };
     let mut keys = Vec::new();
     for (made_at, file) in files {
-        let bytes = match fs::read(&file) {
-            Ok(bytes) => bytes,
-            // A place for the next key, or one that was removed since the directory was read.
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            Err(error) => return Err(Error::new(error.kind(), format!("{}: {error}", file.display()))),
+        let Some(bytes) = read_if_there(&file)? else {
+            continue;
         };
         let secret = secret_of(&bytes).ok_or_else(|| {
             Error::other(format!(
@@ -228,10 +234,13 @@ fn load(source: &Source) -> Result<Vec<(i64, Secret)>> {
         })?;
         keys.push((made_at, secret));
     }
-    if keys.is_empty() {
-        return Err(Error::other("there is no key of codes"));
-    }
-    Ok(keys)
+    let mut keys = keys.into_iter();
+    let first = keys.next();
+    let first = first.ok_or_else(|| Error::other("there is no key of codes"))?;
+    Ok(Held {
+        first,
+        others: keys.collect(),
+    })
 }
 
 fn random() -> Result<Secret> {

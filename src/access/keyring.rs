@@ -10,7 +10,7 @@
 //!   that a mounted secret can be changed: docs/operating.md says in which order.
 
 use std::fs;
-use std::io::{Error, ErrorKind, Result};
+use std::io::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -25,7 +25,7 @@ use jsonwebtoken::{DecodingKey, EncodingKey};
 use super::code_keys::{CodeKeys, CodeRing};
 use crate::journal::Digest;
 use crate::platform::config::Config;
-use crate::platform::private_files;
+use crate::platform::private_files::{dated, make_new, make_once, read_if_there};
 
 /// How often the files are looked at again.
 pub const RELOAD: Duration = Duration::from_secs(5);
@@ -243,13 +243,13 @@ impl SigningKey {
 pub fn rotate(data_dir: &Path, now: DateTime<Utc>, at_once: bool) -> Result<(String, usize)> {
     let directory = data_dir.join("keys");
     make_if_absent(&directory, "signing.p8", generate)?;
-    let old = files_in(&directory)?;
+    let old = dated(&directory, "signing", ".p8")?;
     let bytes = generate()?;
     let mut made_at = now.timestamp();
     while old.iter().any(|(known, _)| *known >= made_at) {
         made_at = made_at.saturating_add(1);
     }
-    private_files::write(&directory.join(format!("signing-{made_at}.p8")), &bytes)?;
+    make_new(&directory.join(format!("signing-{made_at}.p8")), &bytes)?;
     let mut removed = 0;
     for (n, (_, path)) in old.iter().enumerate() {
         let successor = old.get(n.saturating_add(1)).map(|(made_at, _)| *made_at);
@@ -262,44 +262,16 @@ pub fn rotate(data_dir: &Path, now: DateTime<Utc>, at_once: bool) -> Result<(Str
     Ok((SigningKey::from_pkcs8(&bytes, made_at)?.kid, removed))
 }
 
-/// The key files of a directory, oldest first, each with the time in its name.
-fn files_in(directory: &Path) -> Result<Vec<(i64, PathBuf)>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
-        let time = name
-            .strip_prefix("signing")
-            .and_then(|name| name.strip_suffix(".p8"));
-        let made_at = match time {
-            Some("") => Some(0),
-            Some(time) => time.strip_prefix('-').and_then(|time| time.parse().ok()),
-            None => None,
-        };
-        if let Some(made_at) = made_at {
-            files.push((made_at, path));
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
 fn load(source: &Source) -> Result<Vec<Arc<SigningKey>>> {
     let files = match source {
-        Source::Directory(directory) => files_in(directory)?,
+        Source::Directory(directory) => dated(directory, "signing", ".p8")?,
         Source::Files(files) => files.iter().map(|file| (0, file.clone())).collect(),
         Source::Memory => Vec::new(),
     };
     let mut keys: Vec<Arc<SigningKey>> = Vec::new();
     for (made_at, file) in &files {
-        let bytes = match fs::read(file) {
-            Ok(bytes) => bytes,
-            // A place for the next key, or one that was removed since the directory was read.
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            Err(error) => return Err(named(file, &error)),
+        let Some(bytes) = read_if_there(file)? else {
+            continue;
         };
         let key = SigningKey::from_pkcs8(&der_of(&bytes)?, *made_at).map_err(|error| named(file, &error))?;
         if !keys.iter().any(|known| known.kid == key.kid) {
@@ -344,10 +316,10 @@ fn generate() -> Result<Vec<u8>> {
 
 fn make_if_absent(directory: &Path, name: &str, make: impl FnOnce() -> Result<Vec<u8>>) -> Result<()> {
     // Keys that were rotated stand for the first one, which is gone.
-    if name == "signing.p8" && directory.try_exists()? && !files_in(directory)?.is_empty() {
+    if name == "signing.p8" && directory.try_exists()? && !dated(directory, "signing", ".p8")?.is_empty() {
         return Ok(());
     }
-    private_files::make_once(&directory.join(name), make)
+    make_once(&directory.join(name), make)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! * Named by `SAMPARK_SEAL_KEY_FILES`: PEM files; the first that holds a private key signs, all verify.
 
 use std::fs;
-use std::io::{Error, ErrorKind, Result, Write};
+use std::io::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use super::entry::Digest;
 use super::seal::SignedHead;
 use crate::platform::ids::UnitId;
+use crate::platform::private_files::{dated, make_new};
 
 /// How often the files are looked at again.
 const RELOAD: TimeDelta = TimeDelta::seconds(5);
@@ -173,7 +174,7 @@ impl SealKeys {
 /// If the directory cannot be written.
 pub fn rotate(data_dir: &Path, now: DateTime<Utc>) -> Result<String> {
     let directory = data_dir.join("seal-keys");
-    let old = names(&directory, ".p8")?;
+    let old = dated(&directory, "seal", ".p8")?;
     let mut made_at = now.timestamp();
     while old.iter().any(|(known, _)| *known >= made_at) {
         made_at = made_at.saturating_add(1);
@@ -201,8 +202,8 @@ fn make(directory: &Path, made_at: i64) -> Result<String> {
         STANDARD.encode(spki)
     );
     // The public half first: a head that was signed can then be verified, whenever the program ends.
-    write_private(&directory.join(format!("seal-{made_at}.pub")), pem.as_bytes())?;
-    write_private(&directory.join(format!("seal-{made_at}.p8")), private.as_ref())?;
+    make_new(&directory.join(format!("seal-{made_at}.pub")), pem.as_bytes())?;
+    make_new(&directory.join(format!("seal-{made_at}.p8")), private.as_ref())?;
     Ok(key.kid)
 }
 
@@ -214,33 +215,8 @@ fn key_of(pair: &Ed25519KeyPair) -> Result<SealKey> {
     Ok(SealKey::new(public))
 }
 
-/// The files of a directory with this ending, oldest first, each with the time in its name.
-fn names(directory: &Path, ending: &str) -> Result<Vec<(i64, PathBuf)>> {
-    let entries = match fs::read_dir(directory) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
-    };
-    let mut files = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
-        let made_at = name
-            .strip_prefix("seal-")
-            .and_then(|name| name.strip_suffix(ending))
-            .and_then(|time| time.parse().ok());
-        if let Some(made_at) = made_at {
-            files.push((made_at, path));
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
 fn load_directory(directory: &Path, now: DateTime<Utc>) -> Result<Loaded> {
-    if names(directory, ".p8")?.is_empty() {
+    if dated(directory, "seal", ".p8")?.is_empty() {
         match make(directory, now.timestamp()) {
             // Another process made one at the same moment: its key is as good.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -249,7 +225,13 @@ fn load_directory(directory: &Path, now: DateTime<Utc>) -> Result<Loaded> {
             }
         }
     }
-    let files = |ending| Ok::<_, Error>(names(directory, ending)?.into_iter().map(|(_, file)| file));
+    let files = |ending| {
+        Ok::<_, Error>(
+            dated(directory, "seal", ending)?
+                .into_iter()
+                .map(|(_, file)| file),
+        )
+    };
     let newest_first = files(".p8")?.rev().chain(files(".pub")?.rev());
     load_files(&newest_first.collect::<Vec<_>>())
 }
@@ -310,17 +292,6 @@ fn parse(bytes: &[u8]) -> Result<Parsed> {
     Ok(Parsed::Private(pair.map_err(|error| bad(error.to_string()))?))
 }
 
-fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -353,7 +324,10 @@ mod tests {
             .public
             .clone();
         assert!(old.is_signed_by(&public) && new.is_signed_by(&public));
-        assert_eq!(names(&directory.join("seal-keys"), ".p8").unwrap().len(), 1);
+        assert_eq!(
+            dated(&directory.join("seal-keys"), "seal", ".p8").unwrap().len(),
+            1
+        );
         fs::remove_dir_all(directory).unwrap();
     }
 
@@ -379,11 +353,14 @@ mod tests {
         head(&SealKeys::new(&directory, &[]), 0);
         rotate(&directory, at(1)).unwrap();
         let folder = directory.join("seal-keys");
-        let files: Vec<PathBuf> = [names(&folder, ".pub").unwrap(), names(&folder, ".p8").unwrap()]
-            .concat()
-            .into_iter()
-            .map(|(_, file)| file)
-            .collect();
+        let files: Vec<PathBuf> = [
+            dated(&folder, "seal", ".pub").unwrap(),
+            dated(&folder, "seal", ".p8").unwrap(),
+        ]
+        .concat()
+        .into_iter()
+        .map(|(_, file)| file)
+        .collect();
         let loaded = SealKeys::new(Path::new("/nowhere"), &files)
             .loaded(at(2))
             .unwrap();
