@@ -163,6 +163,20 @@ async fn the_key_of_codes_is_replaced_and_no_code_refresh_or_second_factor_is_lo
         s.world.db.query_one(sql, &[&id]).await.unwrap().get(0)
     };
     let before = [sealed(first).await, sealed(second).await];
+    // A third has not confirmed his yet.
+    let (third, third_number) = s.worker(Role::MandalCoordinator, "S1-M2").await;
+    let above = s.world.actor(&s.app, Role::DistrictCoordinator, "S1-D1").await;
+    let read_out = format!("/v1/workers/{third}/sign-in-code");
+    let read_out = above.client.post(&read_out, json!({})).await.expect(201).json;
+    let third_phone = Uuid::new_v4();
+    let code = read_out["code"].as_str().unwrap();
+    let begun = s.with_code(&third_number, code, third_phone).await.expect(200);
+    let pending = s
+        .client(&begun)
+        .post("/v1/auth/second-factor", json!({}))
+        .await
+        .expect(200);
+    let third_secret = pending.json["secret"].as_str().unwrap();
     let (_, phone) = s.worker(Role::BoothWorker, "S1-B1").await;
     let code = s.code(&phone).await;
     // A refresh whose reply is lost while the key changes.
@@ -189,6 +203,11 @@ async fn the_key_of_codes_is_replaced_and_no_code_refresh_or_second_factor_is_lo
     with_app(&s, (&number, &secret), phones[0]).await.expect(200);
     assert_ne!(sealed(first).await, before[0], "sealed anew when it was used");
     assert_eq!(sealed(second).await, before[1]);
+    let totp = json!({"totp": s.password(third_secret)});
+    s.client(&begun)
+        .post("/v1/auth/second-factor/confirm", totp)
+        .await
+        .expect(204);
     // The command, with keys and a pool of its own.
     let keys = KeyRing::load_or_make(&data_dir).unwrap();
     let db = s.app.state.db.clone();
@@ -209,6 +228,9 @@ async fn the_key_of_codes_is_replaced_and_no_code_refresh_or_second_factor_is_lo
     assert_eq!(code_keys::drop_retired(&data_dir, clock.now()).unwrap(), 1);
     s.app.state.access.keys().reload().unwrap();
     with_app(&s, (&number, &secret), phones[0]).await.expect(200);
+    with_app(&s, (&third_number, third_secret), third_phone)
+        .await
+        .expect(200);
     with_app(&s, (&other_number, &other_secret), phones[1])
         .await
         .expect(200);

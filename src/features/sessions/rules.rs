@@ -239,6 +239,15 @@ pub fn opens_factor(keys: &CodeKeys, worker: WorkerId, sealed: &[u8]) -> bool {
     open_factor(keys, worker, sealed).is_ok()
 }
 
+/// Whether both hold one secret, whichever keys sealed them.
+pub fn same_factor(keys: &CodeKeys, worker: WorkerId, one: &[u8], other: &[u8]) -> Result<bool, ApiError> {
+    let (one, other) = (
+        open_factor(keys, worker, one)?.0,
+        open_factor(keys, worker, other)?.0,
+    );
+    Ok(same(&one, &other))
+}
+
 /// A second factor that an older key sealed, sealed anew; `None` if the one that writes now did.
 pub fn reseal_factor(keys: &CodeKeys, worker: WorkerId, sealed: &[u8]) -> Result<Option<Vec<u8>>, ApiError> {
     match open_factor(keys, worker, sealed)? {

@@ -110,16 +110,18 @@ pub async fn confirm_second_factor(
             .await?
             .ok_or_else(ApiError::not_found)?;
         // Of two that were set up at once, the one that was confirmed is the one that works.
+        let another = || ApiError::new(Code::Conflict, "another second factor was set up meanwhile");
         let current = guards::lock_factor(tx, worker_id)
             .await?
-            .and_then(|factor| factor.pending);
-        if current.as_ref() != Some(&pending) {
-            return Err(ApiError::new(
-                Code::Conflict,
-                "another second factor was set up meanwhile",
-            ));
+            .and_then(|factor| factor.pending)
+            .ok_or_else(another)?;
+        if !rules::same_factor(&keys, worker_id, &current, &pending)? {
+            return Err(another());
         }
         guards::confirm_pending(tx, &caller, step).await?;
+        if let Some(sealed) = rules::reseal_factor(&keys, worker_id, &current)? {
+            guards::keep_resealed(tx, worker_id, &sealed).await?;
+        }
         guards::forget_failures(tx, worker_id).await?;
         guards::set_strength(tx, caller.session_id(), Strength::Totp.as_str()).await?;
         let record: Record = entry(&worker, "session.confirm_factor", caller.session_id().0).into();
