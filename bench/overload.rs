@@ -19,6 +19,9 @@ pub const BATCH: usize = 50;
 /// Times the best rate.
 const STEPS: [f64; 8] = [0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0];
 
+/// From here on more is offered than is carried, and what is served is held against the best.
+const OVER: f64 = 1.5;
+
 /// One step.
 pub struct Point {
     pub offered: f64,
@@ -36,13 +39,25 @@ pub async fn measure(address: SocketAddr, world: &World, time: Duration, picture
         best * BATCH as f64
     );
     println!(
-        "| offered, visits/s | served | refused (503) | p50 of the served, ms | p99, ms |\n|---:|---:|---:|---:|---:|"
+        "| offered, visits/s | served | of the best right before and after | refused (503) | p50 of the served, ms | p99, ms |\n|---:|---:|---:|---:|---:|---:|"
     );
     let mut points = Vec::new();
+    // The table of visits grows by hundreds of thousands a step, and the best rate with it: a step is held against its own.
+    let mut before = f64::NAN;
     for step in STEPS {
+        if step >= OVER && before.is_nan() {
+            before = visits(address, world, 16, BATCH, false, time).await / BATCH as f64;
+        }
         let point = offer(address, world, best * step, time).await;
+        let mut held = "-".to_owned();
+        if step >= OVER {
+            let after = visits(address, world, 16, BATCH, false, time).await / BATCH as f64;
+            let own = f64::midpoint(before, after) * BATCH as f64;
+            held = format!("{:.0} %, of {own:.0}", 100.0 * point.served / own);
+            before = after;
+        }
         println!(
-            "| {:.0} | {:.0} | {:.0} | {:.0} | {:.0} |",
+            "| {:.0} | {:.0} | {held} | {:.0} | {:.0} | {:.0} |",
             point.offered, point.served, point.refused, point.p50_ms, point.p99_ms
         );
         points.push(point);

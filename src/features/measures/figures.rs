@@ -1,6 +1,6 @@
 //! The figures of many units, each from where it is kept, in a few statements for all of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 
@@ -64,19 +64,39 @@ fn set_cadre(figures: &mut Figures, counts: &CadreCounts) {
     figures.complete = counts.complete;
 }
 
+/// What units are made of, by the source that is read of them.
+pub type Parts<'a> = BTreeMap<Source, Vec<&'a ChildRow>>;
+
 /// Of whom figures are read.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Ranks<'a> {
-    /// Units of one level.
+    /// Units of one level, of which every source is read.
     pub units: &'a [&'a ChildRow],
-    /// What they are made of, in the same statements: figures of before are not read of these.
-    pub parts: &'a [&'a ChildRow],
+    /// Their parts, in the same statements: figures of before are not read of these.
+    pub parts: &'a Parts<'a>,
 }
 
-impl Ranks<'_> {
-    fn all(&self) -> Vec<&ChildRow> {
-        self.units.iter().chain(self.parts).copied().collect()
+impl<'a> Ranks<'a> {
+    /// Units without parts.
+    pub fn of(units: &'a [&'a ChildRow]) -> Self {
+        const NONE: &Parts<'_> = &BTreeMap::new();
+        Self { units, parts: NONE }
     }
+
+    fn parts(&self, source: Source) -> &'a [&'a ChildRow] {
+        self.parts.get(&source).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The units, and the parts of which this source is read.
+    fn all(&self, source: Source) -> Vec<&'a ChildRow> {
+        self.units.iter().chain(self.parts(source)).copied().collect()
+    }
+}
+
+/// The sources that are read for an indicator.
+pub fn sources_of(indicator: &Indicator) -> impl Iterator<Item = Source> {
+    let cadre = indicator.needs_cadre && indicator.source != Source::Cadre;
+    std::iter::once(indicator.source).chain(cadre.then_some(Source::Cadre))
 }
 
 /// The figures of units under the permit's, and of their parts.
@@ -89,18 +109,21 @@ pub async fn figures_of<A>(
     ranks: Ranks<'_>,
     ask: &FiguresAsk<'_>,
 ) -> Result<BTreeMap<UnitId, Pair>, ApiError> {
-    let all = ranks.all();
-    let mut pairs: BTreeMap<UnitId, Pair> = all.iter().map(|unit| (unit.id, Pair::default())).collect();
-    let from = |source| ask.indicators.iter().any(|indicator| indicator.source == source);
+    let parts = ranks.parts.values().flatten();
+    let all = ranks.units.iter().chain(parts);
+    let mut pairs: BTreeMap<UnitId, Pair> = all.map(|unit| (unit.id, Pair::default())).collect();
+    let read: BTreeSet<Source> = ask.indicators.iter().copied().flat_map(sources_of).collect();
+    let from = |source| read.contains(&source) && !ranks.all(source).is_empty();
     if from(Source::Visits) {
         add_visits(tx, permit, ranks.units, ask.before, ask, &mut pairs).await?;
-        add_visits(tx, permit, ranks.parts, None, ask, &mut pairs).await?;
+        add_visits(tx, permit, ranks.parts(Source::Visits), None, ask, &mut pairs).await?;
     }
-    if ask.indicators.iter().any(|indicator| indicator.needs_cadre) {
+    if from(Source::Cadre) {
         add_cadre(tx, permit, ranks, ask, &mut pairs).await?;
     }
     if from(Source::SignOffs) {
         let weeks = (last_week(ask.today), ask.before.map(last_week));
+        let all = ranks.all(Source::SignOffs);
         for row in signed_figures(tx, permit, &all, ask.today, weeks).await? {
             let pair = pairs.entry(row.unit_id).or_default();
             pair.now.mandals = row.mandals;
@@ -113,7 +136,9 @@ pub async fn figures_of<A>(
         add_audits(tx, permit, ranks, ask, &mut pairs).await?;
     }
     if from(Source::Tasks) {
-        for (id, figures) in figures_of_units(tx, permit, ask.today, &ids_of(&all)).await? {
+        for (id, figures) in
+            figures_of_units(tx, permit, ask.today, &ids_of(&ranks.all(Source::Tasks))).await?
+        {
             let now = &mut pairs.entry(id).or_default().now;
             now.tasks_assigned = figures.assigned;
             now.tasks_done = figures.work.done;
@@ -172,10 +197,12 @@ async fn add_audits<A>(
         from: ask.visited.from,
         to: ask.visited.to,
     };
-    for (id, audited) in audited_of_units(tx, permit, &ids_of(&ranks.all()), span).await? {
+    for (id, audited) in audited_of_units(tx, permit, &ids_of(&ranks.all(Source::Audits)), span).await? {
         set_audits(&mut pairs.entry(id).or_default().now, &audited);
     }
-    let Some(before) = ask.before else { return Ok(()) };
+    let Some(before) = ask.before.filter(|_| !ranks.units.is_empty()) else {
+        return Ok(());
+    };
     span.to = Some(earlier(ask.visited.to, before));
     for (id, audited) in audited_of_units(tx, permit, &ids_of(ranks.units), span).await? {
         set_audits(&mut pairs.entry(id).or_default().before, &audited);
@@ -200,11 +227,13 @@ async fn add_tours<A>(
 ) -> Result<(), ApiError> {
     let (from, to) = (ask.visited.from, ask.visited.to);
     let last = Some(earlier(to, ask.today));
-    for (id, stops) in stops_of_units(tx, permit, &ids_of(&ranks.all()), from, last).await? {
+    for (id, stops) in stops_of_units(tx, permit, &ids_of(&ranks.all(Source::Tours)), from, last).await? {
         let figures = &mut pairs.entry(id).or_default().now;
         (figures.stops_planned, figures.stops_made) = (stops.planned, stops.made);
     }
-    let Some(before) = ask.before else { return Ok(()) };
+    let Some(before) = ask.before.filter(|_| !ranks.units.is_empty()) else {
+        return Ok(());
+    };
     let last = Some(earlier(to, before));
     for (id, stops) in stops_of_units(tx, permit, &ids_of(ranks.units), from, last).await? {
         let figures = &mut pairs.entry(id).or_default().before;
@@ -227,7 +256,7 @@ async fn add_cadre<A>(
     // The units may be of several levels: booths are counted one by one, all others by their places.
     for level in ["booth", "above"] {
         let of_level = |unit: &&ChildRow| (unit.level == "booth") == (level == "booth");
-        let all: Vec<&ChildRow> = ranks.all().into_iter().filter(of_level).collect();
+        let all: Vec<&ChildRow> = ranks.all(Source::Cadre).into_iter().filter(of_level).collect();
         let ranked: Vec<&ChildRow> = ranks.units.iter().copied().filter(of_level).collect();
         let (all, ranked) = (ids_of(&all), ids_of(&ranked));
         if all.is_empty() {

@@ -133,10 +133,7 @@ async fn reached(
         before: None,
     };
     let rows: Vec<&ChildRow> = units.iter().map(|unit| &unit.unit).collect();
-    let ranks = Ranks {
-        units: &rows,
-        parts: &[],
-    };
+    let ranks = Ranks::of(&rows);
     let figures = figures_of(tx, permit, ranks, &ask).await?;
     let wanted = Wanted::read(tx, permit, task, &rows, today).await?;
     let reached = rows.iter().filter(|unit| {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{NaiveDate, TimeDelta};
 
-use super::figures::{FiguresAsk, Pair, Ranks, figures_of};
+use super::figures::{FiguresAsk, Pair, Parts, Ranks, figures_of, sources_of};
 use super::queries::{
     ChildRow, Narrowed, TargetRow, Visited, campaign_targets, children_of, find_unit, targets_for,
 };
@@ -66,7 +66,7 @@ pub async fn build(
         .iter()
         .map(|indicator| desk.group(indicator, &children, &targets, &figured.pairs))
         .collect();
-    desk.explain(tx, permit, &children, &indicators, &mut figured, &mut groups)
+    desk.explain(tx, permit, &indicators, &mut figured, &mut groups)
         .await?;
     Ok(ShortfallReport {
         unit: RankedUnit::from(&unit),
@@ -186,11 +186,7 @@ impl<'a> Desk<'a> {
         if self.sums_seats() {
             let seats = self.seats_under(tx, permit).await?;
             let units: Vec<&ChildRow> = seats.iter().collect();
-            let ranks = Ranks {
-                units: &units,
-                parts: &[],
-            };
-            let mut pairs = figures_of(tx, permit, ranks, &ask).await?;
+            let mut pairs = figures_of(tx, permit, Ranks::of(&units), &ask).await?;
             let mut sums: BTreeMap<UnitId, Pair> = BTreeMap::new();
             for seat in &seats {
                 if let Some(pair) = pairs.get(&seat.id) {
@@ -215,9 +211,11 @@ impl<'a> Desk<'a> {
         };
         let units: Vec<&ChildRow> = children.iter().collect();
         let rows: Vec<&ChildRow> = parts.iter().flatten().collect();
+        let sources = indicators.iter().copied().flat_map(sources_of);
+        let by_source: Parts<'_> = sources.map(|source| (source, rows.clone())).collect();
         let ranks = Ranks {
             units: &units,
-            parts: &rows,
+            parts: &by_source,
         };
         let pairs = figures_of(tx, permit, ranks, &ask).await?;
         Ok(Figured { pairs, parts })
@@ -330,7 +328,6 @@ impl<'a> Desk<'a> {
         &self,
         tx: &mut Tx,
         permit: &Permit<ShortfallRead>,
-        children: &[ChildRow],
         indicators: &[&'static Indicator],
         figured: &mut Figured,
         groups: &mut [ShortfallGroup],
@@ -338,37 +335,44 @@ impl<'a> Desk<'a> {
         let Some(level) = self.asked.weighed() else {
             return Ok(());
         };
-        let shown: BTreeSet<UnitId> = groups
-            .iter()
-            .flat_map(|group| group.items.iter().map(|item| item.unit.id))
-            .collect();
-        let shown: Vec<UnitId> = children
-            .iter()
-            .map(|child| child.id)
-            .filter(|id| shown.contains(id))
-            .collect();
+        // Of a part only the sources are read by whose indicators its unit is shown.
+        let mut shown: BTreeMap<UnitId, BTreeSet<Source>> = BTreeMap::new();
+        for (indicator, group) in indicators.iter().zip(&*groups) {
+            for item in &group.items {
+                shown
+                    .entry(item.unit.id)
+                    .or_default()
+                    .extend(sources_of(indicator));
+            }
+        }
         if shown.is_empty() {
             return Ok(());
         }
         let parts = match figured.parts.take() {
             Some(parts) => parts,
             None => {
+                let under: Vec<UnitId> = shown.keys().copied().collect();
                 let narrowed = Narrowed {
                     seats: self.seats.as_deref(),
-                    under: Some(&shown),
+                    under: Some(&under),
                 };
                 let parts = children_of(tx, permit, level, self.today, narrowed).await?;
-                let rows: Vec<&ChildRow> = parts.iter().collect();
+                let mut by_source: Parts<'_> = BTreeMap::new();
+                for part in &parts {
+                    let above = part.unit_ids.iter().filter_map(|id| shown.get(id));
+                    for source in above.flatten().collect::<BTreeSet<_>>() {
+                        by_source.entry(*source).or_default().push(part);
+                    }
+                }
                 let ranks = Ranks {
                     units: &[],
-                    parts: &rows,
+                    parts: &by_source,
                 };
                 let pairs = figures_of(tx, permit, ranks, &self.ask(indicators)).await?;
                 figured.pairs.extend(pairs);
                 parts
             }
         };
-        let shown: BTreeSet<UnitId> = shown.into_iter().collect();
         let mut within: BTreeMap<UnitId, Vec<(UnitId, Figures)>> = BTreeMap::new();
         for part in &parts {
             let now = figured
@@ -376,7 +380,7 @@ impl<'a> Desk<'a> {
                 .get(&part.id)
                 .map(|pair| pair.now)
                 .unwrap_or_default();
-            for id in part.unit_ids.iter().filter(|id| shown.contains(id)) {
+            for id in part.unit_ids.iter().filter(|id| shown.contains_key(id)) {
                 within.entry(*id).or_default().push((part.id, now));
             }
         }

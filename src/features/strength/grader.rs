@@ -165,10 +165,7 @@ async fn grade_booths(
         today: run.day,
         before: None,
     };
-    let ranks = Ranks {
-        units: &rows,
-        parts: &[],
-    };
+    let ranks = Ranks::of(&rows);
     let figures = figures_of(tx, permit, ranks, &ask).await?;
     let grades: Vec<NewGrade<'_>> = booths
         .iter()
