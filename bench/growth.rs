@@ -56,6 +56,10 @@ pub async fn measure(stand: &Stand, most: i64, time: Duration) {
             .await;
             column.push((what.to_owned(), format!("{rate:.0}")));
         }
+        // What took long to fill are not to be lost with what comes after.
+        for (what, figure) in &column {
+            eprintln!("{step} visits: {what}: {figure}");
+        }
         columns.push(column);
     }
     print(&steps, &columns);
@@ -91,22 +95,40 @@ async fn size(stand: &Stand) -> String {
     format!("{:.2}", bytes as f64 / 1e9)
 }
 
-/// Times of so many answers to a request, in milliseconds.
-async fn times(stand: &Stand, path: impl Fn(usize) -> String) -> Vec<f64> {
+/// Times of so many answers to a request, in milliseconds, and how many were none in time.
+struct Times {
+    all: Vec<f64>,
+    refused: usize,
+}
+
+async fn times(stand: &Stand, path: impl Fn(usize) -> String) -> Times {
     let mut client = Connection::open(stand.program.address, &stand.world.tokens[0]).await;
-    let mut times = Vec::with_capacity(ASKED);
+    let (mut all, mut refused) = (Vec::with_capacity(ASKED), 0);
     for n in 0..ASKED {
         let path = path(n);
         let began = Instant::now();
         let (status, body) = client.get(&path).await;
-        assert_eq!(status, 200, "{path}: {}", String::from_utf8_lossy(&body));
-        times.push(began.elapsed().as_secs_f64() * 1000.0);
+        assert!(
+            matches!(status, 200 | 503),
+            "{path}: {status} {}",
+            String::from_utf8_lossy(&body)
+        );
+        refused += usize::from(status == 503);
+        all.push(began.elapsed().as_secs_f64() * 1000.0);
     }
-    times
+    Times { all, refused }
 }
 
-fn both(times: &[f64]) -> String {
-    format!("{:.1} / {:.1}", quantile(times, 0.5), quantile(times, 0.99))
+fn both(times: &Times) -> String {
+    let figures = format!(
+        "{:.1} / {:.1}",
+        quantile(&times.all, 0.5),
+        quantile(&times.all, 0.99)
+    );
+    match times.refused {
+        0 => figures,
+        refused => format!("{figures}, {refused} of {ASKED} refused"),
+    }
 }
 
 /// Totals of thirty days at every level; the p99 of states.
@@ -126,7 +148,7 @@ async fn totals(stand: &Stand, column: &mut Column) -> f64 {
         })
         .await;
         if level == "state" {
-            of_states = quantile(&times, 0.99);
+            of_states = quantile(&times.all, 0.99);
         }
         column.push((
             format!("totals of a {level}, 30 days, p50 / p99, ms"),

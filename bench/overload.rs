@@ -29,36 +29,68 @@ pub struct Point {
     pub refused: f64,
     pub p50_ms: f64,
     pub p99_ms: f64,
+    /// What the clients took of the machine, which the server then had not: they run on it as well.
+    pub clients: f64,
+}
+
+/// The best rate, in batches a second, and the clients' share of the machine meanwhile.
+async fn best_rate(address: SocketAddr, world: &World, time: Duration) -> (f64, f64) {
+    let (began, before) = (Instant::now(), own_cpu());
+    let rate = visits(address, world, 16, BATCH, false, time).await / BATCH as f64;
+    (rate, share(before, began))
+}
+
+/// Seconds of processor time that this process took.
+fn own_cpu() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // After the name, which may hold blanks: state is the third field, user and system time the 14th and 15th, in hundredths.
+    let ticks = stat.rsplit_once(')').map(|(_, rest)| {
+        let fields = rest.split_whitespace().skip(11).take(2);
+        fields.filter_map(|field| field.parse::<f64>().ok()).sum::<f64>()
+    });
+    ticks.unwrap_or(f64::NAN) / 100.0
+}
+
+/// The share of all processors that this process had since then.
+fn share(before: f64, began: Instant) -> f64 {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    (own_cpu() - before) / (began.elapsed().as_secs_f64() * processors as f64)
 }
 
 /// Measures every step, prints the table and draws it.
 pub async fn measure(address: SocketAddr, world: &World, time: Duration, picture: &Path) {
-    let best = visits(address, world, 16, BATCH, false, time).await / BATCH as f64;
+    let (best, clients) = best_rate(address, world, time).await;
     println!(
-        "\nBest rate with 16 connections: {:.0} visits/s in batches of {BATCH}.\n",
-        best * BATCH as f64
+        "\nBest rate with 16 connections: {:.0} visits/s in batches of {BATCH}; the clients take {:.0} % of the machine.\n",
+        best * BATCH as f64,
+        clients * 100.0
     );
     println!(
-        "| offered, visits/s | served | of the best right before and after | refused (503) | p50 of the served, ms | p99, ms |\n|---:|---:|---:|---:|---:|---:|"
+        "| offered, visits/s | served | of the best right before and after | refused (503) | p50 of the served, ms | p99, ms | of the machine, clients |\n|---:|---:|---:|---:|---:|---:|---:|"
     );
     let mut points = Vec::new();
     // The table of visits grows by hundreds of thousands a step, and the best rate with it: a step is held against its own.
     let mut before = f64::NAN;
     for step in STEPS {
         if step >= OVER && before.is_nan() {
-            before = visits(address, world, 16, BATCH, false, time).await / BATCH as f64;
+            (before, _) = best_rate(address, world, time).await;
         }
         let point = offer(address, world, best * step, time).await;
         let mut held = "-".to_owned();
         if step >= OVER {
-            let after = visits(address, world, 16, BATCH, false, time).await / BATCH as f64;
+            let (after, _) = best_rate(address, world, time).await;
             let own = f64::midpoint(before, after) * BATCH as f64;
             held = format!("{:.0} %, of {own:.0}", 100.0 * point.served / own);
             before = after;
         }
         println!(
-            "| {:.0} | {:.0} | {held} | {:.0} | {:.0} | {:.0} |",
-            point.offered, point.served, point.refused, point.p50_ms, point.p99_ms
+            "| {:.0} | {:.0} | {held} | {:.0} | {:.0} | {:.0} | {:.0} % |",
+            point.offered,
+            point.served,
+            point.refused,
+            point.p50_ms,
+            point.p99_ms,
+            point.clients * 100.0
         );
         points.push(point);
     }
@@ -77,7 +109,7 @@ pub async fn measure(address: SocketAddr, world: &World, time: Duration, picture
 
 /// Offers so many batches a second.
 pub async fn offer(address: SocketAddr, world: &World, rate: f64, time: Duration) -> Point {
-    let began = Instant::now();
+    let (began, cpu) = (Instant::now(), own_cpu());
     let next = Arc::new(AtomicU64::new(0));
     let running = (0..CONNECTIONS).map(|n| {
         let (world, next) = (world.clone(), next.clone());
@@ -111,7 +143,7 @@ pub async fn offer(address: SocketAddr, world: &World, rate: f64, time: Duration
         times.extend(more);
         refused += some;
     }
-    let seconds = began.elapsed().as_secs_f64();
+    let (seconds, clients) = (began.elapsed().as_secs_f64(), share(cpu, began));
     times.sort_by(f64::total_cmp);
     let quantile = |q: f64| {
         times
@@ -125,6 +157,7 @@ pub async fn offer(address: SocketAddr, world: &World, rate: f64, time: Duration
         refused: refused as f64 * BATCH as f64 / seconds,
         p50_ms: quantile(0.5),
         p99_ms: quantile(0.99),
+        clients,
     }
 }
 

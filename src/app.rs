@@ -28,6 +28,7 @@ use crate::features::privacy::{self, start_retaining};
 use crate::features::refusals::start_keeping;
 use crate::features::sessions::{self, Outbox, Sender};
 use crate::features::strength::start_grading;
+use crate::features::tasks::start_closing;
 use crate::features::visits::Recorder;
 use crate::features::webhooks::{self, Deliverer};
 use crate::journal::{Poster, SealKeys};
@@ -365,6 +366,7 @@ impl Tasks {
                 start_recounting(db, clock),
                 start_grading(db, clock),
                 start_measuring(db, clock),
+                start_closing(db, clock),
             ],
         })
     }

@@ -47,7 +47,7 @@ pub struct Metrics {
     pub requests: HistogramVec,
     /// Visits by what became of them: created, duplicate, conflict, rejected.
     pub visits: IntCounterVec,
-    /// One-time codes by what became of them: sent, failed (tried again), refused.
+    /// One-time codes by what became of them: sent, failed and unreadable (tried again), refused.
     pub codes: IntCounterVec,
     /// Whether the gateway of codes is left alone because it fails.
     pub code_breaker_open: IntGauge,

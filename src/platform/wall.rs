@@ -108,6 +108,8 @@ pub const CADRE: Program = program!("cadre" reads "roster" writes "");
 pub const GRADER: Program = program!("grader" reads "roster,visits" writes "");
 /// Finds which units an indicator lets meet a task, by the same figures.
 pub const MEETER: Program = program!("meeter" reads "roster,visits" writes "");
+/// Keeps how units stood to their tasks when a day was over; needs nobody's data.
+pub const CLOSER: Program = program!("closer" reads "" writes "");
 /// Holds every version of every visit against the journal; tells what does not fit.
 pub const VERIFY: Program = program!("verify" reads "visits" writes "");
 /// Counts what was refused.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use chrono::TimeDelta;
-use sampark::access::{KeyRing, Role};
+use sampark::access::{KeyRing, Role, code_keys};
 use sampark::platform::clock::Clock;
 use sampark::platform::config::OtpSender;
 use secrecy::SecretString;
@@ -42,6 +42,15 @@ async fn receive(gateway: web::Data<Gateway>, request: HttpRequest, body: String
 const GATEWAY_KEY: &str = "a key for the tests, long enough for anyone";
 
 async fn scene_with_gateway() -> (Scene, Gateway) {
+    let database = Arc::new(TestDatabase::create().await);
+    let clock = Clock::manual(chrono_tz::Asia::Kolkata, noon());
+    let (app, gateway) = app_with_gateway(database, clock, KeyRing::ephemeral().unwrap());
+    let world = World::build(&app).await;
+    let anyone = app.anonymous();
+    (Scene { app, world, anyone }, gateway)
+}
+
+fn app_with_gateway(database: Arc<TestDatabase>, clock: Clock, keys: KeyRing) -> (TestApp, Gateway) {
     let gateway = Gateway::default();
     let shared = web::Data::new(gateway.clone());
     let server = HttpServer::new(move || {
@@ -55,21 +64,11 @@ async fn scene_with_gateway() -> (Scene, Gateway) {
     .unwrap();
     let address = server.addrs()[0];
     actix_web::rt::spawn(server.run());
-    let database = Arc::new(TestDatabase::create().await);
-    let clock = Clock::manual(chrono_tz::Asia::Kolkata, noon());
-    let app = TestApp::start_with_config(
-        database,
-        clock,
-        KeyRing::ephemeral().unwrap(),
-        Settings::default(),
-        |config| {
-            config.otp_sender = OtpSender::Gateway(format!("http://{address}/send"));
-            config.otp_gateway_key = Some(SecretString::from(GATEWAY_KEY));
-        },
-    );
-    let world = World::build(&app).await;
-    let anyone = app.anonymous();
-    (Scene { app, world, anyone }, gateway)
+    let app = TestApp::start_with_config(database, clock, keys, Settings::default(), |config| {
+        config.otp_sender = OtpSender::Gateway(format!("http://{address}/send"));
+        config.otp_gateway_key = Some(SecretString::from(GATEWAY_KEY));
+    });
+    (app, gateway)
 }
 
 impl Gateway {
@@ -200,4 +199,41 @@ async fn a_message_whose_code_is_too_old_is_dropped_and_what_waits_is_sealed() {
         tokio::task::yield_now().await;
     }
     assert_eq!(gateway.hears(1).await.len(), 1);
+}
+
+#[actix_web::test]
+async fn a_code_under_a_key_that_a_process_lacks_waits_until_it_has_it_and_is_no_failure_of_the_gateway() {
+    let database = Arc::new(TestDatabase::create().await);
+    let data_dir = database.scratch_file("data");
+    let clock = Clock::manual(chrono_tz::Asia::Kolkata, noon());
+    let keys = || KeyRing::load_or_make(&data_dir).unwrap();
+    // One process sends; another, which has the new key already, is asked for the code.
+    let (sending, gateway) = app_with_gateway(database.clone(), clock.clone(), keys());
+    code_keys::add(&data_dir, clock.now()).unwrap();
+    clock.advance(TimeDelta::minutes(2));
+    let mut app = TestApp::start_on(database, clock.clone(), keys(), Settings::default());
+    app.stop_sender().await;
+    let world = World::build(&app).await;
+    let anyone = app.anonymous();
+    let s = Scene { app, world, anyone };
+    let (_, phone) = s.worker(Role::BoothWorker, "S1-B1").await;
+    s.ask(json!({"phone": phone})).await;
+    let metrics = async || sending.anonymous().get("/metrics").await.text().to_owned();
+    while !metrics()
+        .await
+        .contains("sampark_codes_total{result=\"unreadable\"} 1")
+    {
+        tokio::task::yield_now().await;
+    }
+    assert!(metrics().await.contains("sampark_code_breaker_open 0"));
+    let leased = "SELECT count(*) FROM otp_outbox WHERE next_at > created_at + interval '10 s'";
+    while s.count(leased).await > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(s.count("SELECT count(*) FROM otp_outbox").await, 1);
+    sending.state.access.keys().reload().unwrap();
+    clock.advance(TimeDelta::seconds(2));
+    let (message, ..) = &gateway.hears(1).await[0];
+    let code = message["code"].as_str().unwrap();
+    s.with_code(&phone, code, Uuid::new_v4()).await.expect(200);
 }

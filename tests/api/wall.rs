@@ -91,6 +91,7 @@ const OPEN: &[(&str, &str)] = &[
     ("pravas_seats", "constituencies"),
     ("pravas_stop_tasks", "numbers of tasks and stops"),
     ("pravas_stops", "where a tour stops, and when"),
+    ("task_closings", "counts of units"),
     ("task_measures", "which indicator meets which task"),
     ("task_tally_inbox", "counts of units"),
     ("task_totals", "counts of units"),

@@ -11,7 +11,7 @@ use crate::features::cadre::{CadreAsk, CadreCounts, cadre_counts};
 use crate::features::draws::{self, audited_of_units};
 use crate::features::indicators::{Figures, Indicator, Source};
 use crate::features::pravas::stops_of_units;
-use crate::features::tasks::figures_of_units;
+use crate::features::tasks::{closed_on, figures_of_units};
 use crate::platform::db::Tx;
 use crate::platform::error::ApiError;
 use crate::platform::ids::UnitId;
@@ -33,23 +33,32 @@ pub struct Pair {
     pub before: Figures,
     /// Whether the cadre was counted then; of booths one by one it is not kept.
     pub cadre_before: bool,
+    /// Whether how it stood to its tasks was kept then; of booths it is not.
+    pub tasks_before: bool,
 }
 
 impl Pair {
-    /// Adds those of another unit. The cadre of both was counted then if that of each was; where there are no booths, now or
-    /// then, there is nothing to be counted.
+    /// Adds those of another unit. What both had then is known if it is of each; where there is nothing to be counted, neither
+    /// booths nor tasks, nothing is missing.
     pub fn add(&mut self, other: &Self) {
-        self.cadre_before = match (self.has_booths(), other.has_booths()) {
-            (false, _) => other.cadre_before,
-            (true, false) => self.cadre_before,
-            (true, true) => self.cadre_before && other.cadre_before,
+        let both = |has: fn(&Self) -> bool, known: fn(&Self) -> bool| match (has(self), has(other)) {
+            (false, _) => known(other),
+            (true, false) => known(self),
+            (true, true) => known(self) && known(other),
         };
+        let cadre_before = both(Self::has_booths, |pair| pair.cadre_before);
+        let tasks_before = both(Self::has_tasks, |pair| pair.tasks_before);
+        (self.cadre_before, self.tasks_before) = (cadre_before, tasks_before);
         self.now += other.now;
         self.before += other.before;
     }
 
     const fn has_booths(&self) -> bool {
         self.now.booths > 0 || self.before.booths > 0
+    }
+
+    const fn has_tasks(&self) -> bool {
+        self.now.tasks_assigned > 0 || self.before.tasks_assigned > 0
     }
 }
 
@@ -136,14 +145,7 @@ pub async fn figures_of<A>(
         add_audits(tx, permit, ranks, ask, &mut pairs).await?;
     }
     if from(Source::Tasks) {
-        for (id, figures) in
-            figures_of_units(tx, permit, ask.today, &ids_of(&ranks.all(Source::Tasks))).await?
-        {
-            let now = &mut pairs.entry(id).or_default().now;
-            now.tasks_assigned = figures.assigned;
-            now.tasks_done = figures.work.done;
-            now.tasks_overdue = figures.overdue;
-        }
+        add_tasks(tx, permit, ranks, ask, &mut pairs).await?;
     }
     if from(Source::Tours) {
         add_tours(tx, permit, ranks, ask, &mut pairs).await?;
@@ -215,6 +217,33 @@ fn set_audits(figures: &mut Figures, audited: &draws::Audited) {
     figures.mismatched = audited.mismatched;
     figures.audit_frame = audited.frame;
     figures.audit_refuted = audited.refuted;
+}
+
+/// How they stand to their tasks, and how they stood when the day that is compared with was over.
+async fn add_tasks<A>(
+    tx: &mut Tx,
+    permit: &Permit<A>,
+    ranks: Ranks<'_>,
+    ask: &FiguresAsk<'_>,
+    pairs: &mut BTreeMap<UnitId, Pair>,
+) -> Result<(), ApiError> {
+    for (id, figures) in figures_of_units(tx, permit, ask.today, &ids_of(&ranks.all(Source::Tasks))).await? {
+        let now = &mut pairs.entry(id).or_default().now;
+        now.tasks_assigned = figures.assigned;
+        now.tasks_done = figures.work.done;
+        now.tasks_overdue = figures.overdue;
+    }
+    let Some(before) = ask.before.filter(|_| !ranks.units.is_empty()) else {
+        return Ok(());
+    };
+    for row in closed_on(tx, permit, &ids_of(ranks.units), before).await? {
+        let pair = pairs.entry(row.unit_id).or_default();
+        pair.before.tasks_assigned = row.assigned;
+        pair.before.tasks_done = row.done;
+        pair.before.tasks_overdue = row.overdue;
+        pair.tasks_before = true;
+    }
+    Ok(())
 }
 
 /// Stops up to today, and up to the day that is compared with.

@@ -279,8 +279,7 @@ impl<'a> Desk<'a> {
         let actual = indicator.value(&pair.now);
         let known = match indicator.source {
             Source::Cadre => pair.cadre_before,
-            // How units stood to their tasks on an earlier day is not kept as a figure.
-            Source::Tasks => false,
+            Source::Tasks => pair.tasks_before,
             Source::Visits | Source::SignOffs | Source::Audits | Source::Tours => true,
         };
         let before = indicator.value(&pair.before).filter(|_| known);

@@ -14,6 +14,8 @@
 //! * Counts at every unit equal a recount of how its units stand, the instant a report is stored (`counting`). They are
 //!   charged along the lineages of the day on which the task was set, by way of an inbox as visits are, so that units that
 //!   report in the same evening do not queue for the row of their state; what moved since is corrected when they are read.
+//! * When a day is over, how the units above the booth stood to their tasks is kept (`closing`): the trend of reports. It
+//!   never moves.
 //!
 //! Who may do what: `task.write` at the unit that sets it; `task.report` at the unit that reports, on the day of the report
 //! or today; `task.verify` *above* the unit, and never of one's own report; `task.read` sees the tasks set at, under and
@@ -22,6 +24,7 @@
 use utoipa_actix_web::service_config::ServiceConfig;
 
 mod api;
+mod closing;
 mod counting;
 mod measured;
 mod queries;
@@ -31,8 +34,10 @@ mod wire;
 pub use api::raise::set_tasks;
 pub use api::read_tasks;
 pub use api::units::tasks_of_units;
+pub use closing::{close_days, start_closing};
 pub use counting::figures_of_units;
 pub use measured::{Settled, settle_met};
+pub use queries::closings::closed_on;
 pub use queries::is_active_worker;
 pub use queries::measured::{MeasuredTask, next_measured, note_measured};
 pub use rules::Figures;

@@ -13,6 +13,7 @@ use crate::platform::db::Tx;
 use crate::platform::ids::{CampaignId, TaskId, UnitId, WorkerId};
 use crate::platform::statement::statement;
 
+pub mod closings;
 pub mod counts;
 pub mod measured;
 pub mod units;

@@ -43,7 +43,7 @@ async fn tasks_are_measured_as_they_are_counted() {
     s.target("S1", "tasks_overdue", "mandal", json!(0), None).await;
     let item = s.mandal("tasks_done_share", "S1-M1").await;
     assert_eq!(told(&item), json!([33.3333, 1, 3, 46.6667]));
-    assert_eq!(item["trend"], Value::Null, "how they stood before is not kept");
+    assert_eq!(item["trend"], Value::Null, "no day was closed yet");
     let heaviest: Vec<&Value> = item["heaviest"]
         .as_array()
         .unwrap()
@@ -70,6 +70,76 @@ async fn tasks_are_measured_as_they_are_counted() {
     assert_eq!(told(&late), json!([2.0, 2, null, 2.0]));
     let rows = s.get(&late["trace"]["numerator"]).await;
     assert_eq!(rows["items"].as_array().unwrap().len(), 2);
+}
+
+#[actix_web::test]
+async fn the_trend_of_tasks_is_told_from_closed_days_which_never_move() {
+    let s = scene().await;
+    let close = async || {
+        sampark::features::tasks::close_days(&s.app.state.db, &s.app.clock)
+            .await
+            .unwrap()
+    };
+    let mut new = crate::tasks::task(s.world.unit("S1"), "booth");
+    new["due_on"] = json!("2026-11-25");
+    let id = s.admin.post("/v1/tasks", new).await.expect(201).json["id"].clone();
+    let done = async |admin: &crate::support::Client, booth| {
+        let sent = crate::tasks::report(&id, s.world.unit(booth), "done");
+        admin.post("/v1/task-reports", sent.clone()).await.expect(201);
+        sent["id"].clone()
+    };
+    let report = done(&s.admin, "S1-B1").await;
+    s.target("S1", "tasks_done_share", "mandal", json!(80), None)
+        .await;
+    s.target("S1", "tasks_overdue", "mandal", json!(0), None).await;
+    s.target("IN", "tasks_done_share", "state", json!(80), None).await;
+    s.app.clock.advance(chrono::TimeDelta::days(1));
+    let states = s.world.db.query("SELECT FROM units WHERE level = 'state'", &[]);
+    let states = states.await.unwrap().len();
+    assert_eq!(close().await, states);
+    assert_eq!(close().await, 0, "once a day");
+    // Sent after midnight: it counts on the day on which it came.
+    let admin = s.world.actor(&s.app, Role::NationalAdmin, "IN").await.client;
+    done(&admin, "S1-B2").await;
+    s.app.clock.advance(chrono::TimeDelta::days(6));
+    let admin = s.world.actor(&s.app, Role::NationalAdmin, "IN").await.client;
+    let s = Scene { admin, ..s };
+    let trend = async |unit: &str, query: &str, code: &str| {
+        let items = s.items(unit, query).await;
+        let item = items.into_iter().find(|item| item["unit"]["code"] == code);
+        item.unwrap()["trend"].clone()
+    };
+    let share = "level=mandal&indicator=tasks_done_share";
+    assert_eq!(trend("S1", share, "S1-M1").await, 33.3333);
+    assert_eq!(trend("S1", share, "S1-M2").await, 0.0);
+    let late = "level=mandal&indicator=tasks_overdue";
+    assert_eq!(
+        trend("S1", late, "S1-M1").await,
+        1.0,
+        "one of three is not done after its day"
+    );
+    assert_eq!(
+        trend("S1", &format!("{share}&days=6"), "S1-M1").await,
+        Value::Null,
+        "that day was not closed"
+    );
+    let state = trend("IN", "level=state&indicator=tasks_done_share", "S1").await;
+    assert!(state.as_f64().unwrap() > 0.0, "{state}");
+    // What is corrected afterwards is not corrected then.
+    let path = format!("/v1/tasks/{id}/units/{}/verdict", s.world.unit("S1-B1"));
+    let verdict = json!({"report_id": report, "verdict": "returned", "reason": "No list"});
+    let above = s
+        .world
+        .actor(&s.app, Role::MandalCoordinator, "S1-M1")
+        .await
+        .client;
+    above.post(&path, verdict).await.expect(200);
+    assert_eq!(trend("S1", share, "S1-M1").await, 0.0, "one is lost, one is won");
+    // A booth is not closed by itself.
+    s.target("S1-M1", "tasks_done_share", "booth", json!(80), None)
+        .await;
+    let booth = "level=booth&indicator=tasks_done_share";
+    assert_eq!(trend("S1-M1", booth, "S1-B2").await, Value::Null);
 }
 
 #[actix_web::test]

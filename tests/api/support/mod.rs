@@ -169,6 +169,13 @@ impl TestApp {
         }
     }
 
+    /// Sends no more codes: another process does.
+    pub async fn stop_sender(&mut self) {
+        if let Some(sender) = self.sender.take() {
+            sender.stop().await;
+        }
+    }
+
     /// A client without a token.
     pub fn anonymous(&self) -> Client {
         Client::new(self.address, None)

@@ -30,6 +30,9 @@ pub enum Outcome {
     Failed(String),
     /// It will not work, however often it is tried.
     Refused(String),
+    /// No key that this process holds opens it: a new one has not reached it yet, or it was taken away. Another process may
+    /// send it, or this one later.
+    Unreadable,
 }
 
 impl Gateway {

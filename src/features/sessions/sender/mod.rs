@@ -185,7 +185,7 @@ impl Parts {
             language,
         }) = rules::open_message(&self.access.keys().code_keys(now), row.challenge_id, &row.sealed)
         else {
-            return Outcome::Refused("it was sealed under another key".to_owned());
+            return Outcome::Unreadable;
         };
         let minutes = (row.expires_at - row.created_at).num_minutes();
         let message = Message {
@@ -240,10 +240,15 @@ impl Parts {
                 }
                 "failed"
             }
+            Outcome::Unreadable => {
+                tracing::error!(code = %id, attempts, "a one-time code is sealed under a key that this process does not hold; trying again");
+                "unreadable"
+            }
         };
         self.metrics.codes.with_label_values(&[result]).inc();
         self.metrics.code_breaker_open.set(i64::from(breaker.is_open()));
-        let again = matches!(outcome, Outcome::Failed(_)).then(|| now + rules::retry_pause(attempts));
+        let again = matches!(outcome, Outcome::Failed(_) | Outcome::Unreadable)
+            .then(|| now + rules::retry_pause(attempts));
         self.db
             .write(&Actor::program(now), async move |tx| {
                 match again {

@@ -1,0 +1,1 @@
+ALTER TABLE visits ALTER COLUMN booth_id RESET (n_distinct);
