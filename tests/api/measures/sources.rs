@@ -72,6 +72,49 @@ async fn tasks_are_measured_as_they_are_counted() {
     assert_eq!(rows["items"].as_array().unwrap().len(), 2);
 }
 
+/// Of a unit's parts only what is shown is read; what is shown is whole for all that.
+#[actix_web::test]
+async fn what_weighs_most_is_told_of_each_unit_by_the_indicator_that_shows_it() {
+    let s = scene().await;
+    s.visits_of_two_mandals().await;
+    let new = crate::tasks::task(s.world.unit("S1"), "booth");
+    let id = s.admin.post("/v1/tasks", new).await.expect(201).json["id"].clone();
+    for booth in ["S1-B2", "S1-B4", "S1-B5"] {
+        let sent = crate::tasks::report(&id, s.world.unit(booth), "done");
+        s.admin.post("/v1/task-reports", sent).await.expect(201);
+    }
+    for indicator in ["contact_rate", "tasks_done_share"] {
+        s.target("IN", indicator, "mandal", json!(60), None).await;
+    }
+    // Of three mandals each indicator shows another one, the worst by it alone.
+    let report = s.report("IN", "level=mandal&limit=1").await.expect(200).json;
+    let shown: Vec<Value> = report["indicators"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|group| {
+            let item = &group["items"][0];
+            let heaviest = item["heaviest"].as_array().unwrap().iter();
+            let heaviest: Vec<Value> = heaviest
+                .map(|part| json!([part["unit"]["code"], part["missing"]]))
+                .collect();
+            json!([
+                group["indicator"]["id"],
+                group["units"],
+                item["unit"]["code"],
+                heaviest
+            ])
+        })
+        .collect();
+    assert_eq!(
+        json!(shown),
+        json!([
+            ["contact_rate", 3, "S1-M2", [["S1-B4", 1.2]]],
+            ["tasks_done_share", 3, "S1-M1", [["S1-B1", 0.6], ["S1-B3", 0.6]]]
+        ])
+    );
+}
+
 #[actix_web::test]
 async fn the_trend_of_tasks_is_told_from_closed_days_which_never_move() {
     let s = scene().await;
