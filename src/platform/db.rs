@@ -38,7 +38,7 @@ const ROLLBACK_WAIT: Duration = Duration::from_secs(1);
 const CONNECT_WAIT: Duration = Duration::from_secs(2);
 /// What a connection is set to where files are copied in, which takes as long as they do; see `connect`.
 const STAGING_SESSION: &str = "SET ROLE sampark_server; SET statement_timeout = '3600s'; SET lock_timeout = '1s'; \
-    SET idle_in_transaction_session_timeout = '60s'; SET timezone = 'UTC'; SET jit = off; SET random_page_cost = 1.1";
+    SET idle_in_transaction_session_timeout = '60s'; SET timezone = 'UTC'; SET jit = off";
 
 /// The database. Cheap to clone.
 #[derive(Clone)]

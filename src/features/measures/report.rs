@@ -6,7 +6,7 @@ use chrono::{NaiveDate, TimeDelta};
 
 use super::figures::{FiguresAsk, Pair, Parts, Ranks, figures_of, sources_of};
 use super::queries::{
-    ChildRow, Narrowed, TargetRow, Visited, campaign_targets, children_of, find_unit, targets_for,
+    ChildRow, Narrowed, TargetRow, Visited, campaign_targets, children_of, find_unit, look_up, targets_for,
 };
 use super::rules::{CampaignTargets, SetBy, heaviest, rank, resolve, rounded};
 use super::trace::Tracer;
@@ -350,6 +350,9 @@ impl<'a> Desk<'a> {
         let parts = match figured.parts.take() {
             Some(parts) => parts,
             None => {
+                if level == "booth" {
+                    look_up(tx).await?;
+                }
                 let under: Vec<UnitId> = shown.keys().copied().collect();
                 let narrowed = Narrowed {
                     seats: self.seats.as_deref(),

@@ -14,10 +14,9 @@ use crate::platform::dial::dial;
 use crate::platform::error::{ApiError, Transient, is_full};
 
 /// What every connection is set to: no wait is without a bound, and whoever logged in, it is the server's role that works,
-/// which owns nothing (see `wall`). A page anywhere costs little more than the next one: it lies in memory or on no turning
-/// disk, and by the default (4) a report reads whole tables where it wants a hundredth of them.
+/// which owns nothing (see `wall`).
 const SESSION: &str = "SET ROLE sampark_server; SET statement_timeout = '2s'; SET lock_timeout = '1s'; \
-    SET idle_in_transaction_session_timeout = '5s'; SET timezone = 'UTC'; SET jit = off; SET random_page_cost = 1.1";
+    SET idle_in_transaction_session_timeout = '5s'; SET timezone = 'UTC'; SET jit = off";
 
 /// A pool of at most `size` connections, which live on a runtime of their own.
 pub(super) fn pool(url: &str, size: usize, handle: Handle) -> Result<Pool<AsyncPgConnection>, ApiError> {
