@@ -391,3 +391,25 @@ async fn neither_phone_nor_code_nor_token_is_in_the_journal() {
             .all(|row| !row.get::<_, String>(1).contains(&s.phone[3..]))
     );
 }
+
+#[actix_web::test]
+async fn a_session_ends_at_its_instant_though_its_token_lives_longer() {
+    let app = TestApp::start().await;
+    let world = World::build(&app).await;
+    let worker = world.actor(&app, Role::BoothWorker, "S1-B1").await;
+    let end = app.clock.now() + TimeDelta::minutes(5);
+    let sql = "UPDATE sessions SET expires_at = $1 WHERE id = $2";
+    assert_eq!(
+        world.db.execute(sql, &[&end, &worker.session_id]).await.unwrap(),
+        1
+    );
+    // It is remembered from here on.
+    worker.client.get("/v1/me").await.expect(200);
+    app.clock.advance(TimeDelta::seconds(299));
+    worker.client.get("/v1/me").await.expect(200);
+    app.clock.advance(TimeDelta::seconds(1));
+    worker.client.get("/v1/me").await.expect(401);
+    // Nor is it read again.
+    app.state.access.forget();
+    worker.client.get("/v1/me").await.expect(401);
+}
