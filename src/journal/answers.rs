@@ -6,7 +6,7 @@ use std::ops::AsyncFn;
 
 use aws_lc_rs::digest;
 use chrono::{DateTime, Utc};
-use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Nullable, SmallInt, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Binary, Integer, Nullable, SmallInt, Text, Timestamptz};
 use diesel::{OptionalExtension, QueryResult};
 use diesel_async::RunQueryDsl;
 
@@ -18,12 +18,7 @@ use crate::platform::idempotency::IdempotencyKey;
 use crate::platform::ids::WorkerId;
 use crate::platform::reply::Reply;
 use crate::platform::statement::statement;
-
-#[derive(diesel::QueryableByName)]
-struct LockRow {
-    #[diesel(sql_type = Bool)]
-    taken: bool,
-}
+use crate::platform::turns::take_turn;
 
 #[derive(diesel::QueryableByName)]
 struct AnswerRow {
@@ -82,11 +77,7 @@ async fn first_answer(
     worker_id: WorkerId,
     key: &IdempotencyKey,
 ) -> Result<Option<Reply>, ApiError> {
-    let lock: LockRow = statement("SELECT pg_try_advisory_xact_lock($1) AS taken")
-        .bind::<BigInt, _>(lock_number(worker_id, &key.key))
-        .get_result(tx)
-        .await?;
-    if !lock.taken {
+    if !take_turn(tx, lock_number(worker_id, &key.key)).await? {
         let error = ApiError::new(
             Code::RequestInFlight,
             "a request with this Idempotency-Key is under way",

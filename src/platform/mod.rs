@@ -33,6 +33,7 @@ pub mod standby;
 pub mod statement;
 pub mod stored;
 pub mod telemetry;
+pub mod turns;
 pub mod upload;
 pub mod validate;
 pub mod wall;

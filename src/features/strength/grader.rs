@@ -6,7 +6,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::queries::grading::{
-    GradedUnit, NewGrade, RunRow, begin, booth_scores, finish, go_on, next_run, store, take_turn, units_after,
+    GRADING_TURN, GradedUnit, NewGrade, RunRow, begin, booth_scores, finish, go_on, next_run, store,
+    units_after,
 };
 use super::queries::{RuleRow, find_rule, rules_of};
 use super::rules::{grade, mean, score};
@@ -21,6 +22,7 @@ use crate::platform::clock::Clock;
 use crate::platform::db::{Db, Tx};
 use crate::platform::error::ApiError;
 use crate::platform::ids::UnitId;
+use crate::platform::turns::take_turn;
 use crate::platform::wall::GRADER;
 
 /// Booths graded in one transaction.
@@ -58,7 +60,7 @@ pub async fn grade_all(db: &Db, clock: &Clock) -> Result<usize, ApiError> {
 async fn grade_step(db: &Db, clock: &Clock) -> Result<Option<usize>, ApiError> {
     let (actor, today) = (Actor::program(clock.now()), clock.today());
     db.write_long(&actor, async move |tx| {
-        if !take_turn(tx).await? {
+        if !take_turn(tx, GRADING_TURN).await? {
             return Ok((None, Record::nothing()));
         }
         let Some(run) = next_run(tx, today).await? else {

@@ -1,14 +1,15 @@
 //! The background task that keeps how units stood to their tasks when a day was over, so that reports tell a trend.
 //!
-//! A day is closed as soon as the next has begun, a state at a time, with the figures of that moment. What is reported late, or
-//! corrected, is in the figures of the day on which it came: a closed day does not move.
+//! A day is closed as soon as the next has begun, a state at a time: the tasks, trees and due days of that day, and how units
+//! stood when it was looked at. What is reported late, or corrected, is in the figures of the day on which it came: a closed
+//! day does not move.
 
 use std::time::Duration;
 
 use chrono::{Days, TimeDelta};
 
 use super::counting::figures_of_units;
-use super::queries::closings::{close, next_open, units_above_booths};
+use super::queries::closings::{CLOSING_TURN, close, let_go, next_open, units_above_booths};
 use crate::access::actions::TaskRead;
 use crate::access::policy::program_permit;
 use crate::journal::{Actor, Record};
@@ -16,6 +17,7 @@ use crate::platform::background::Background;
 use crate::platform::clock::Clock;
 use crate::platform::db::Db;
 use crate::platform::error::ApiError;
+use crate::platform::turns::take_turn;
 use crate::platform::wall::CLOSER;
 
 /// How often an idle task looks whether a day has begun.
@@ -50,18 +52,22 @@ pub async fn close_days(db: &Db, clock: &Clock) -> Result<usize, ApiError> {
 
 /// Closes yesterday in one state; whether there was one.
 async fn close_next(db: &Db, clock: &Clock) -> Result<bool, ApiError> {
-    let (actor, today) = (Actor::program(clock.now()), clock.today());
-    let Some(day) = today.checked_sub_days(Days::new(1)) else {
+    let actor = Actor::program(clock.now());
+    let Some(day) = clock.today().checked_sub_days(Days::new(1)) else {
         return Ok(false);
     };
     db.write_long(&actor, async move |tx| {
+        if !take_turn(tx, CLOSING_TURN).await? {
+            return Ok((false, Record::nothing()));
+        }
         let Some(state_id) = next_open(tx, day).await? else {
             return Ok((false, Record::nothing()));
         };
-        let permit = program_permit::<TaskRead>(tx, actor, state_id, today).await?;
+        let permit = program_permit::<TaskRead>(tx, actor, state_id, day).await?;
         let units = units_above_booths(tx, &permit).await?;
-        let figures = figures_of_units(tx, &permit, today, &units).await?;
-        close(tx, &permit, (day, today - KEPT), &figures).await?;
+        let figures = figures_of_units(tx, &permit, day, &units).await?;
+        close(tx, &permit, day, &figures).await?;
+        let_go(tx, &permit, day - KEPT).await?;
         Ok((true, Record::nothing()))
     })
     .await

@@ -124,7 +124,7 @@ async fn the_trend_of_tasks_is_told_from_closed_days_which_never_move() {
             .unwrap()
     };
     let mut new = crate::tasks::task(s.world.unit("S1"), "booth");
-    new["due_on"] = json!("2026-11-25");
+    new["due_on"] = json!("2026-11-23");
     let id = s.admin.post("/v1/tasks", new).await.expect(201).json["id"].clone();
     let done = async |admin: &crate::support::Client, booth| {
         let sent = crate::tasks::report(&id, s.world.unit(booth), "done");
@@ -137,12 +137,23 @@ async fn the_trend_of_tasks_is_told_from_closed_days_which_never_move() {
     s.target("S1", "tasks_overdue", "mandal", json!(0), None).await;
     s.target("IN", "tasks_done_share", "state", json!(80), None).await;
     s.app.clock.advance(chrono::TimeDelta::days(1));
+    // Set after midnight: it stood on no day before.
+    let admin = s.world.actor(&s.app, Role::NationalAdmin, "IN").await.client;
+    let later = crate::tasks::task(s.world.unit("S1"), "booth");
+    let later = admin.post("/v1/tasks", later).await.expect(201);
     let states = s.world.db.query("SELECT FROM units WHERE level = 'state'", &[]);
     let states = states.await.unwrap().len();
     assert_eq!(close().await, states);
     assert_eq!(close().await, 0, "once a day");
+    let etag = later.header("etag").unwrap().to_owned();
+    let path = format!("/v1/tasks/{}", later.json["id"]);
+    let cancelled = json!({"cancelled": true, "reason": "Set by mistake"});
+    admin
+        .header("If-Match", &etag)
+        .patch(&path, cancelled)
+        .await
+        .expect(200);
     // Sent after midnight: it counts on the day on which it came.
-    let admin = s.world.actor(&s.app, Role::NationalAdmin, "IN").await.client;
     done(&admin, "S1-B2").await;
     s.app.clock.advance(chrono::TimeDelta::days(6));
     let admin = s.world.actor(&s.app, Role::NationalAdmin, "IN").await.client;
@@ -159,7 +170,7 @@ async fn the_trend_of_tasks_is_told_from_closed_days_which_never_move() {
     assert_eq!(
         trend("S1", late, "S1-M1").await,
         1.0,
-        "one of three is not done after its day"
+        "one of three is not done; none was overdue while its day lasted"
     );
     assert_eq!(
         trend("S1", &format!("{share}&days=6"), "S1-M1").await,

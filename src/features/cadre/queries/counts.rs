@@ -9,9 +9,10 @@ use crate::access::Permit;
 use crate::platform::db::Tx;
 use crate::platform::ids::{CampaignId, UnitId};
 use crate::platform::statement::statement;
+use crate::platform::turns::take_turn;
 
-/// Class of the advisory lock under which changes are counted.
-const RECOUNT_LOCK: i64 = 0x5341_0007;
+/// The turn in which changes are counted.
+const RECOUNT_TURN: i64 = 0x5341_0007;
 
 /// What a unit has, itself and all below it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, QueryableByName)]
@@ -368,11 +369,7 @@ struct CountRow {
 /// were counted; none while another process does it. What the marks that are taken stand for was committed before them,
 /// so that it is seen by the statement after; a mark written meanwhile stays for the next time.
 pub async fn recount_step(tx: &mut Tx, today: NaiveDate, limit: i64) -> QueryResult<i64> {
-    let lock: CountRow = statement("SELECT pg_try_advisory_xact_lock($1)::int::bigint AS n")
-        .bind::<BigInt, _>(RECOUNT_LOCK)
-        .get_result(tx)
-        .await?;
-    if lock.n == 0 {
+    if !take_turn(tx, RECOUNT_TURN).await? {
         return Ok(0);
     }
     let taken: Vec<IdRow> = statement(

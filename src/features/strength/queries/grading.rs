@@ -2,7 +2,7 @@
 //! `grades_under_way`, where no reader looks, until the grading is done.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use diesel::sql_types::{Array, BigInt, Bool, Date, Double, Integer, Nullable, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Date, Double, Integer, Nullable, Text, Timestamptz};
 use diesel::{OptionalExtension, QueryResult, QueryableByName};
 use diesel_async::RunQueryDsl;
 
@@ -13,23 +13,8 @@ use crate::platform::db::Tx;
 use crate::platform::ids::UnitId;
 use crate::platform::statement::statement;
 
-/// Class of the advisory lock under which grades are made.
-const GRADING_LOCK: i64 = 0x5341_0008;
-
-#[derive(QueryableByName)]
-struct TakenRow {
-    #[diesel(sql_type = Bool)]
-    taken: bool,
-}
-
-/// Whether this transaction may grade; false while another process does.
-pub async fn take_turn(tx: &mut Tx) -> QueryResult<bool> {
-    let row: TakenRow = statement("SELECT pg_try_advisory_xact_lock($1) AS taken")
-        .bind::<BigInt, _>(GRADING_LOCK)
-        .get_result(tx)
-        .await?;
-    Ok(row.taken)
-}
+/// The turn in which grades are made.
+pub const GRADING_TURN: i64 = 0x5341_0008;
 
 /// A grading under way.
 #[derive(Clone, Copy, Debug, QueryableByName)]

@@ -14,6 +14,9 @@ use crate::platform::db::Tx;
 use crate::platform::ids::UnitId;
 use crate::platform::statement::statement;
 
+/// The turn in which days are closed.
+pub const CLOSING_TURN: i64 = 0x5341_0009;
+
 #[derive(QueryableByName)]
 struct IdRow {
     #[diesel(sql_type = Integer)]
@@ -44,11 +47,11 @@ pub async fn units_above_booths(tx: &mut Tx, permit: &Permit<TaskRead>) -> Query
     Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
-/// Closes a day of the permit's state with these figures; what another closed meanwhile stays. Lets go of days before `kept`.
+/// Closes a day of the permit's state with these figures.
 pub async fn close(
     tx: &mut Tx,
     permit: &Permit<TaskRead>,
-    (day, kept): (NaiveDate, NaiveDate),
+    day: NaiveDate,
     figures: &BTreeMap<UnitId, Figures>,
 ) -> QueryResult<()> {
     let state_id = permit.state_id();
@@ -61,8 +64,7 @@ pub async fn close(
     statement(
         "INSERT INTO task_closings (state_id, day, unit_id, assigned, done, overdue, closed_at)
          SELECT $1, $2, t.unit_id, t.assigned, t.done, t.overdue, $3
-         FROM unnest($4::int[], $5::bigint[], $6::bigint[], $7::bigint[]) AS t (unit_id, assigned, done, overdue)
-         ON CONFLICT DO NOTHING",
+         FROM unnest($4::int[], $5::bigint[], $6::bigint[], $7::bigint[]) AS t (unit_id, assigned, done, overdue)",
     )
     .bind::<Integer, _>(state_id)
     .bind::<Date, _>(day)
@@ -72,10 +74,15 @@ pub async fn close(
     .bind::<Array<BigInt>, _>(column(|figures| figures.work.done))
     .bind::<Array<BigInt>, _>(column(|figures| figures.overdue))
     .execute(tx)
-    .await?;
+    .await
+    .map(|_| ())
+}
+
+/// Lets go of the days before this one, of the permit's state.
+pub async fn let_go(tx: &mut Tx, permit: &Permit<TaskRead>, before: NaiveDate) -> QueryResult<()> {
     statement("DELETE FROM task_closings WHERE state_id = $1 AND day < $2")
-        .bind::<Integer, _>(state_id)
-        .bind::<Date, _>(kept)
+        .bind::<Integer, _>(permit.state_id())
+        .bind::<Date, _>(before)
         .execute(tx)
         .await
         .map(|_| ())

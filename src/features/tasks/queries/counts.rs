@@ -70,14 +70,14 @@ const CONCERNS: &str = "
     SELECT k.id, k.unit_id, k.level, k.title, k.due_on, k.seats, u.level AS setter_level, l.unit_ids AS setter_lineage
     FROM f CROSS JOIN tasks k JOIN units u ON u.id = k.unit_id
     JOIN lineages l ON l.unit_id = k.unit_id AND l.valid_from <= f.today AND (l.valid_to IS NULL OR l.valid_to > f.today)
-    WHERE k.cancelled_at IS NULL
+    WHERE k.cancelled_at IS NULL AND k.set_on <= f.today
       AND (f.level = 'nation' OR (f.level = 'state' AND (k.state_id = f.state_id OR u.level = 'nation'))
            OR k.unit_id IN (SELECT id FROM near))
       AND k.id = coalesce(f.task_id, k.id)
       AND k.due_on BETWEEN coalesce(f.due_from, k.due_on) AND coalesce(f.due_to, k.due_on)
     ORDER BY k.id";
 
-/// The tasks that stand and may concern units under the permit's, by id.
+/// The tasks that stand, were set by this day and may concern units under the permit's, by id.
 pub async fn concerned_tasks<A>(
     tx: &mut Tx,
     permit: &Permit<A>,
