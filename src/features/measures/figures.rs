@@ -100,6 +100,11 @@ impl<'a> Ranks<'a> {
     fn all(&self, source: Source) -> Vec<&'a ChildRow> {
         self.units.iter().chain(self.parts(source)).copied().collect()
     }
+
+    /// The day that is compared with, if there is anything to compare.
+    fn before(&self, ask: &FiguresAsk<'_>) -> Option<NaiveDate> {
+        ask.before.filter(|_| !self.units.is_empty())
+    }
 }
 
 /// The sources that are read for an indicator.
@@ -122,7 +127,7 @@ pub async fn figures_of<A>(
     let all = ranks.units.iter().chain(parts);
     let mut pairs: BTreeMap<UnitId, Pair> = all.map(|unit| (unit.id, Pair::default())).collect();
     let read: BTreeSet<Source> = ask.indicators.iter().copied().flat_map(sources_of).collect();
-    let from = |source| read.contains(&source) && !ranks.all(source).is_empty();
+    let from = |source| read.contains(&source) && !(ranks.units.is_empty() && ranks.parts(source).is_empty());
     if from(Source::Visits) {
         add_visits(tx, permit, ranks.units, ask.before, ask, &mut pairs).await?;
         add_visits(tx, permit, ranks.parts(Source::Visits), None, ask, &mut pairs).await?;
@@ -202,7 +207,7 @@ async fn add_audits<A>(
     for (id, audited) in audited_of_units(tx, permit, &ids_of(&ranks.all(Source::Audits)), span).await? {
         set_audits(&mut pairs.entry(id).or_default().now, &audited);
     }
-    let Some(before) = ask.before.filter(|_| !ranks.units.is_empty()) else {
+    let Some(before) = ranks.before(ask) else {
         return Ok(());
     };
     span.to = Some(earlier(ask.visited.to, before));
@@ -233,7 +238,7 @@ async fn add_tasks<A>(
         now.tasks_done = figures.work.done;
         now.tasks_overdue = figures.overdue;
     }
-    let Some(before) = ask.before.filter(|_| !ranks.units.is_empty()) else {
+    let Some(before) = ranks.before(ask) else {
         return Ok(());
     };
     for row in closed_on(tx, permit, &ids_of(ranks.units), before).await? {
@@ -260,7 +265,7 @@ async fn add_tours<A>(
         let figures = &mut pairs.entry(id).or_default().now;
         (figures.stops_planned, figures.stops_made) = (stops.planned, stops.made);
     }
-    let Some(before) = ask.before.filter(|_| !ranks.units.is_empty()) else {
+    let Some(before) = ranks.before(ask) else {
         return Ok(());
     };
     let last = Some(earlier(to, before));

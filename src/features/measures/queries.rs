@@ -98,7 +98,7 @@ pub async fn children_of<A>(
 
 /// Lets the statements that follow in this transaction look their rows up: a page anywhere is to cost little more than the next.
 /// Of a state's booths some thousands are read, a few in a hundred, from tables that lie in memory; as the planner counts
-/// otherwise it reads them whole. Where all mandals of a state are read it is right, and several processes read at once.
+/// otherwise it reads three tables whole. Of all mandals of a state it makes no difference.
 ///
 /// # Errors
 /// What the database says.

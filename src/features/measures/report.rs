@@ -205,7 +205,7 @@ impl<'a> Desk<'a> {
                     seats: self.seats.as_deref(),
                     under: None,
                 };
-                Some(children_of(tx, permit, level, self.today, narrowed).await?)
+                Some(self.parts_of(tx, permit, level, narrowed).await?)
             }
             _ => None,
         };
@@ -219,6 +219,20 @@ impl<'a> Desk<'a> {
         };
         let pairs = figures_of(tx, permit, ranks, &ask).await?;
         Ok(Figured { pairs, parts })
+    }
+
+    /// What units are made of. Booths are few of very many: they, and all that is read of them after, are looked up.
+    async fn parts_of(
+        &self,
+        tx: &mut Tx,
+        permit: &Permit<ShortfallRead>,
+        level: &str,
+        narrowed: Narrowed<'_>,
+    ) -> Result<Vec<ChildRow>, ApiError> {
+        if level == "booth" {
+            look_up(tx).await?;
+        }
+        Ok(children_of(tx, permit, level, self.today, narrowed).await?)
     }
 
     /// The constituencies of the target set that lie under the permit's unit.
@@ -350,15 +364,12 @@ impl<'a> Desk<'a> {
         let parts = match figured.parts.take() {
             Some(parts) => parts,
             None => {
-                if level == "booth" {
-                    look_up(tx).await?;
-                }
                 let under: Vec<UnitId> = shown.keys().copied().collect();
                 let narrowed = Narrowed {
                     seats: self.seats.as_deref(),
                     under: Some(&under),
                 };
-                let parts = children_of(tx, permit, level, self.today, narrowed).await?;
+                let parts = self.parts_of(tx, permit, level, narrowed).await?;
                 let mut by_source: Parts<'_> = BTreeMap::new();
                 for part in &parts {
                     let above = part.unit_ids.iter().filter_map(|id| shown.get(id));
