@@ -56,7 +56,7 @@ pub async fn measure(stand: &Stand, most: i64, time: Duration) {
             .await;
             column.push((what.to_owned(), format!("{rate:.0}")));
         }
-        // What took long to fill are not to be lost with what comes after.
+        // What took long to fill is not to be lost with what comes after.
         for (what, figure) in &column {
             eprintln!("{step} visits: {what}: {figure}");
         }

@@ -173,6 +173,11 @@ def main():
     mutants = json.loads(listed)
     for number, mutant in enumerate(mutants):
         mutant['id'] = number + 1
+    for old in os.listdir(copy):
+        # What was built stays, what was taken out of the project does not.
+        if old != 'target':
+            path = f'{copy}/{old}'
+            shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
     tracked = subprocess.check_output(['git', 'ls-files', '-z'], text=True).split('\0')
     for file in filter(None, tracked):
         if os.path.exists(file):

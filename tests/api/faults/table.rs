@@ -274,8 +274,8 @@ among the other tests. How it is done: `tests/api/faults/`.
 const AFTER: &str = "
 ## What does not hold
 
-- **F18**, in full. Two cores that also carry the flood serve less than four fifths of the best rate: this harness, unoptimised on both sides, came to a third (99th 1.7 s) on 2026-11-27. The optimised program served 93 % at
-  one and a half times, 84 % at twice and 62 % at five times its best rate, with a 99th under 0.8 s throughout and normal right after (docs/performance.md, Overload).
+- **F18**, in this harness: unoptimised on both sides, on two cores that also carry the flood, it served a third of its best rate (99th 1.7 s) on 2026-11-27. The optimised program serves more than four fifths at up to five
+  times its best rate, held against that rate right before and after each step, with a 99th under 0.9 s throughout and normal right after (2026-11-28; docs/performance.md, Overload).
 
 ## What this cannot show
 
