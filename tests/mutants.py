@@ -12,6 +12,7 @@ the first failure.
 
 import argparse
 import collections
+import concurrent.futures
 import json
 import os
 import re
@@ -125,6 +126,7 @@ def settle(copy, mutants):
 
 def run(program, copy, scratch, mutant, filters, limit, reach=None):
     """The first test that fails, or how it ended otherwise; `None` if all pass."""
+    scratch = f'{scratch}.{threading.get_ident()}'
     shutil.rmtree(scratch, ignore_errors=True)
     os.makedirs(scratch)
     os.chmod(scratch, 0o777)
@@ -163,6 +165,7 @@ def main():
     arguments.add_argument('--modules', default='sight,foreign_ids,refusals,services,sessions,handover,workers,limits,wall,'
                            'rotation,revocation,scopes,sign_in,tokens,access_matrix', help='of tests/api, in this order')
     arguments.add_argument('--only', type=int, nargs='*', help='numbers of changes')
+    arguments.add_argument('--jobs', type=int, default=1, help='changes tried at once')
     asked = arguments.parse_args()
     work = os.path.abspath('target/mutants')
     copy, scratch, results = f'{work}/copy', f'{work}/scratch', f'{work}/results.jsonl'
@@ -202,21 +205,22 @@ def main():
         if ended := run(api, copy, scratch, 0, [f'{module}::'], 900, reach):
             sys.exit(f'{module} fails unchanged: {ended}')
         reached[module] = set(map(int, open(reach).read().split())) if os.path.exists(reach) else set()
-    survived = 0
-    for mutant in viable:
-        if asked.only and mutant['id'] not in asked.only:
-            continue
+    def attempt(mutant):
         began, by = time.time(), run(unit, copy, scratch, mutant['id'], [], 60)
         for module, functions in reached.items():
             if by:
                 break
             if mutant['function_id'] in functions:
                 by = run(api, copy, scratch, mutant['id'], [f'{module}::'], 240)
-        survived += by is None
         told = {'id': mutant['id'], 'name': mutant['name'], 'by': by, 'seconds': round(time.time() - began, 1)}
         with open(results, 'a') as out:
             out.write(json.dumps(told) + '\n')
         print(f'{"SURVIVED" if by is None else "found"} {mutant["id"]} {mutant["name"]} {by or ""}', flush=True)
+        return by is None
+
+    chosen = [mutant for mutant in viable if not asked.only or mutant['id'] in asked.only]
+    with concurrent.futures.ThreadPoolExecutor(asked.jobs) as pool:
+        survived = sum(pool.map(attempt, chosen))
     print(f'{survived} were noticed by no test; see {results}')
 
 

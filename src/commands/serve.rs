@@ -11,6 +11,7 @@ use sampark::platform::config::Config;
 use sampark::platform::data_keys::DataKeys;
 use sampark::platform::{migrations, wall};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::backup::keep_erasures;
 use super::database::Database;
@@ -61,6 +62,8 @@ async fn serve_on(
         );
     }
     let running = app::start(&state, listener).await?;
+    // Heard from before it says that it serves: whoever reads that may tell it to stop at once.
+    let mut stops = Stops::listen()?;
     let scheme = if state.config.tls.is_some() {
         "https"
     } else {
@@ -73,19 +76,29 @@ async fn serve_on(
     if let Some(greeting) = greeting {
         say(&greeting)?;
     }
-    running.until(asked_to_stop()).await?;
+    running.until(stops.heard()).await?;
     Ok(())
 }
 
-/// Ctrl-C or SIGTERM.
-async fn asked_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
+/// Ctrl-C and SIGTERM, which no longer end the program by themselves once this is there.
+struct Stops {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stops {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn heard(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }
 
