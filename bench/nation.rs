@@ -322,7 +322,7 @@ impl Visited {
 }
 
 const REBUILD: &str = "
-    TRUNCATE totals;
+    TRUNCATE totals, totals_to_date;
     INSERT INTO totals (state_id, unit_id, campaign_id, day, visits, met, not_home, refused, moved, locked, inaccessible,
                         people_met, support_1, support_2, support_3, support_4, support_5, flagged)
     SELECT v.state_id, u.id, v.campaign_id, v.visited_on, sum(visits), sum(met), sum(not_home), sum(refused), sum(moved),
@@ -339,7 +339,13 @@ const REBUILD: &str = "
           FROM visits GROUP BY state_id, booth_id, campaign_id, visited_on) v
     JOIN lineages l ON l.unit_id = v.booth_id, unnest(l.unit_ids) AS u (id)
     WHERE u.id <> 1
-    GROUP BY v.state_id, u.id, v.campaign_id, v.visited_on";
+    GROUP BY v.state_id, u.id, v.campaign_id, v.visited_on;
+    INSERT INTO totals_to_date (state_id, unit_id, campaign_id, visits, met, not_home, refused, moved, locked, inaccessible,
+                                people_met, support_1, support_2, support_3, support_4, support_5, flagged)
+    SELECT state_id, unit_id, campaign_id, sum(visits), sum(met), sum(not_home), sum(refused), sum(moved), sum(locked),
+           sum(inaccessible), sum(people_met), sum(support_1), sum(support_2), sum(support_3), sum(support_4),
+           sum(support_5), sum(flagged)
+    FROM totals GROUP BY state_id, unit_id, campaign_id";
 
 /// Copies the visits from one number to another in, with their entries, and rebuilds the totals. Nothing else may be
 /// written meanwhile; what was recorded is posted already.
@@ -372,7 +378,7 @@ pub async fn fill(url: &str, from: i64, to: i64) {
     )
     .await;
     execute(url, REBUILD).await;
-    for table in ["visits", "totals", "journal"] {
+    for table in ["visits", "totals", "totals_to_date", "journal"] {
         execute(url, &format!("VACUUM (ANALYZE) {table}")).await;
     }
 }

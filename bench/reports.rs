@@ -60,6 +60,9 @@ fn state_of(booths: i64) -> String {
          SELECT 2, u, 1, t.day, sum(t.visits), sum(t.met), sum(t.people_met), sum(t.doors_reached)
          FROM totals t JOIN lineages l ON l.unit_id = t.unit_id CROSS JOIN unnest(l.unit_ids) u
          WHERE u NOT IN (1, t.unit_id) GROUP BY u, t.day;
+         INSERT INTO totals_to_date (state_id, unit_id, campaign_id, visits, met, people_met, doors_reached)
+         SELECT state_id, unit_id, campaign_id, sum(visits), sum(met), sum(people_met), sum(doors_reached)
+         FROM totals GROUP BY state_id, unit_id, campaign_id;
          INSERT INTO targets (state_id, unit_id, level, indicator, value, valid_from, reason, set_at)
          SELECT 2, 2, level, indicator, 50, '2026-01-01', 'Bench', now()
          FROM unnest(ARRAY['state', 'district', 'mandal', 'parliamentary_constituency']) level,

@@ -20,6 +20,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -126,9 +127,9 @@ def settle(copy, mutants):
 
 def run(program, copy, scratch, mutant, filters, limit, reach=None):
     """The first test that fails, or how it ended otherwise; `None` if all pass."""
-    scratch = f'{scratch}.{threading.get_ident()}'
-    shutil.rmtree(scratch, ignore_errors=True)
-    os.makedirs(scratch)
+    os.makedirs(scratch, exist_ok=True)
+    # Its own each time: what was killed may write a moment longer.
+    scratch = tempfile.mkdtemp(dir=scratch)
     os.chmod(scratch, 0o777)
     env = dict(os.environ, MUTANT=str(mutant), TMPDIR=scratch, RUST_BACKTRACE='0')
     if reach:
@@ -156,6 +157,7 @@ def run(program, copy, scratch, mutant, filters, limit, reach=None):
     # The private PostgreSQL has a group of its own.
     subprocess.run(['pkill', '-9', '-f', scratch + '/'])
     tests.wait()
+    shutil.rmtree(scratch, ignore_errors=True)
     return ended
 
 

@@ -22,7 +22,7 @@ use crate::platform::ids::UnitId;
 use crate::platform::statement::statement;
 use crate::platform::telemetry::Metrics;
 use crate::platform::wall::POSTER;
-use crate::{counter_columns, counter_sums};
+use crate::{counter_additions, counter_columns, counter_sums};
 
 /// How long entries gather before they are posted.
 pub const INTERVAL: Duration = Duration::from_millis(200);
@@ -84,25 +84,20 @@ const ADD_TALLIES: &str = concat!(
     counter_columns!(),
     "
         FROM summed ORDER BY unit_id, campaign_id, day
-        ON CONFLICT (state_id, unit_id, campaign_id, day) DO UPDATE SET
-            visits = t.visits + excluded.visits,
-            met = t.met + excluded.met,
-            not_home = t.not_home + excluded.not_home,
-            refused = t.refused + excluded.refused,
-            moved = t.moved + excluded.moved,
-            locked = t.locked + excluded.locked,
-            inaccessible = t.inaccessible + excluded.inaccessible,
-            people_met = t.people_met + excluded.people_met,
-            doors_reached = t.doors_reached + excluded.doors_reached,
-            support_1 = t.support_1 + excluded.support_1,
-            support_2 = t.support_2 + excluded.support_2,
-            support_3 = t.support_3 + excluded.support_3,
-            support_4 = t.support_4 + excluded.support_4,
-            support_5 = t.support_5 + excluded.support_5,
-            flagged = t.flagged + excluded.flagged,
-            verified = t.verified + excluded.verified,
-            rejected = t.rejected + excluded.rejected,
-            voided = t.voided + excluded.voided
+        ON CONFLICT (state_id, unit_id, campaign_id, day) DO UPDATE SET ",
+    counter_additions!(),
+    "
+    ), added_to_date AS (
+        INSERT INTO totals_to_date AS t (state_id, unit_id, campaign_id, ",
+    counter_columns!(),
+    ")
+        SELECT $3, unit_id, campaign_id, ",
+    counter_sums!(),
+    "
+        FROM summed GROUP BY unit_id, campaign_id ORDER BY unit_id, campaign_id
+        ON CONFLICT (state_id, unit_id, campaign_id) DO UPDATE SET ",
+    counter_additions!(),
+    "
     )
     SELECT count(*) AS n FROM taken"
 );

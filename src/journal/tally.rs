@@ -60,6 +60,14 @@ macro_rules! counter_columns {
     };
 }
 
+/// Adding what an INSERT that met its row brings to it, as SQL text; `t` is the row.
+#[macro_export]
+macro_rules! counter_additions {
+    () => {
+        "visits = t.visits + excluded.visits, met = t.met + excluded.met, not_home = t.not_home + excluded.not_home, refused = t.refused + excluded.refused, moved = t.moved + excluded.moved, locked = t.locked + excluded.locked, inaccessible = t.inaccessible + excluded.inaccessible, people_met = t.people_met + excluded.people_met, doors_reached = t.doors_reached + excluded.doors_reached, support_1 = t.support_1 + excluded.support_1, support_2 = t.support_2 + excluded.support_2, support_3 = t.support_3 + excluded.support_3, support_4 = t.support_4 + excluded.support_4, support_5 = t.support_5 + excluded.support_5, flagged = t.flagged + excluded.flagged, verified = t.verified + excluded.verified, rejected = t.rejected + excluded.rejected, voided = t.voided + excluded.voided"
+    };
+}
+
 /// The sums of the counters as SQL text, each under its own name, for [`Counters`] to be read from.
 #[macro_export]
 macro_rules! counter_sums {
@@ -266,6 +274,7 @@ mod tests {
         assert_eq!(names.join(", "), crate::counter_columns!());
         for name in names {
             assert!(crate::counter_sums!().contains(&format!("sum({name})")));
+            assert!(crate::counter_additions!().contains(&format!("{name} = t.{name} + excluded.{name}")));
         }
     }
 

@@ -20,12 +20,17 @@ const COLUMNS: &str =
     "visits, met, not_home, refused, moved, locked, inaccessible, people_met, doors_reached, support_1,
     support_2, support_3, support_4, support_5, flagged, verified, rejected, voided";
 
-fn sums() -> String {
+/// The columns as 64 bits, summed or each by itself.
+fn columns(sum: &str) -> String {
     let columns: Vec<String> = COLUMNS
         .split(',')
-        .map(|name| format!("sum({})::bigint", name.trim()))
+        .map(|name| format!("{sum}({})::bigint", name.trim()))
         .collect();
     columns.join(", ")
+}
+
+fn sums() -> String {
+    columns("sum")
 }
 
 async fn figures(db: &Database, sql: &str) -> Figures {
@@ -49,6 +54,21 @@ pub async fn live(db: &Database) -> Figures {
         sums()
     );
     figures(db, &sql).await
+}
+
+/// Units and campaigns whose days and whose sum to date are not the same.
+async fn not_to_date(db: &Database) -> i64 {
+    let sql = format!(
+        "SELECT count(*) FROM (
+             (SELECT unit_id, campaign_id, {days} FROM totals GROUP BY unit_id, campaign_id
+              EXCEPT ALL SELECT unit_id, campaign_id, {sums} FROM totals_to_date)
+             UNION ALL
+             (SELECT unit_id, campaign_id, {sums} FROM totals_to_date
+              EXCEPT ALL SELECT unit_id, campaign_id, {days} FROM totals GROUP BY unit_id, campaign_id)) x",
+        days = sums(),
+        sums = columns(""),
+    );
+    db.query_one(&sql, &[]).await.unwrap().get(0)
 }
 
 /// What the visits say: written apart from the program's own recount, straight from the placements.
@@ -106,8 +126,10 @@ pub async fn assert_exact(db: &Database, after: &str) {
     let snapshot = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
     db.batch_execute(snapshot).await.unwrap();
     let (live, recounted) = (live(db).await, recounted(db).await);
+    let not_to_date = not_to_date(db).await;
     db.batch_execute("COMMIT").await.unwrap();
     assert_equal(&live, &recounted, after);
+    assert_eq!(not_to_date, 0, "sums to date after {after}");
 }
 
 const BOOTHS: [&str; 5] = ["S1-B1", "S1-B2", "S1-B3", "S1-B4", "S1-B5"];

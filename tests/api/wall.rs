@@ -72,6 +72,7 @@ const OPEN: &[(&str, &str)] = &[
     ("target_sets", "named lists of seats"),
     ("targets", "what units are to reach"),
     ("totals", "counts of units"),
+    ("totals_to_date", "counts of units"),
     ("tree_nodes", "digests"),
     ("cadre_changes", "which units are to be counted anew"),
     ("cadre_tallies", "counts of posts by place"),

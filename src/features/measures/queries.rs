@@ -97,13 +97,15 @@ pub async fn children_of<A>(
 }
 
 /// Lets the statements that follow in this transaction look their rows up: a page anywhere is to cost little more than the next.
-/// Of a state's booths some thousands are read, a few in a hundred, from tables that lie in memory; as the planner counts
-/// otherwise it reads three tables whole. Of all mandals of a state it makes no difference.
+/// Of all units of a state a few in a hundred are read, from tables that lie in memory; as the planner counts otherwise it
+/// reads the lineages and counts of every booth for those of the mandals, and sends for other processes, which take longer to
+/// come than the rows to be read.
 ///
 /// # Errors
 /// What the database says.
 pub async fn look_up(tx: &mut Tx) -> QueryResult<()> {
-    tx.batch_execute("SET LOCAL random_page_cost = 1.1").await
+    tx.batch_execute("SET LOCAL random_page_cost = 1.1; SET LOCAL max_parallel_workers_per_gather = 0")
+        .await
 }
 
 /// What the ledgers of visits have of a unit: now, and up to a day before if one was asked for.
@@ -191,6 +193,30 @@ const VISIT_FIGURES_NOW: &str = concat!(
     from_ledgers!(),
 );
 
+// Over all days: the ledger without days, less what came after the day that is compared with (a week of rows, not a year).
+const VISIT_FIGURES_TO_DATE: &str = "
+    WITH f AS NOT MATERIALIZED (
+        SELECT $1::int AS campaign_id, $2::int[] AS states, $3::int[] AS units, $4::date AS before)
+    SELECT x.unit_id,
+        sum(now * visits)::bigint AS visits, sum(now * met)::bigint AS met, sum(now * doors_reached)::bigint AS doors_reached,
+        sum(now * flagged)::bigint AS flagged, sum(now * verified)::bigint AS verified, sum(now * rejected)::bigint AS rejected,
+        sum(past * visits)::bigint AS visits_before, sum(past * met)::bigint AS met_before,
+        sum(past * doors_reached)::bigint AS doors_reached_before, sum(past * flagged)::bigint AS flagged_before,
+        sum(past * verified)::bigint AS verified_before, sum(past * rejected)::bigint AS rejected_before
+    FROM f, (
+        SELECT t.unit_id, t.campaign_id, 1 AS now, (f.before IS NOT NULL)::int AS past, visits, met, doors_reached, flagged, verified, rejected
+        FROM f JOIN totals_to_date t ON t.state_id = ANY (f.states) AND t.unit_id = ANY (f.units)
+        UNION ALL
+        SELECT t.unit_id, t.campaign_id, 0, -1, visits, met, doors_reached, flagged, verified, rejected
+        FROM f JOIN totals t ON t.state_id = ANY (f.states) AND t.unit_id = ANY (f.units) AND t.day > f.before
+        UNION ALL
+        SELECT u.id, i.campaign_id, 1, ((i.day <= f.before) IS TRUE)::int, visits, met, doors_reached, flagged, verified, rejected
+        FROM f JOIN tally_inbox i ON i.state_id = ANY (f.states) AND i.unit_ids && f.units
+        CROSS JOIN unnest(i.unit_ids) AS u (id) WHERE u.id = ANY (f.units)
+    ) x
+    WHERE f.campaign_id IS NULL OR x.campaign_id = f.campaign_id
+    GROUP BY x.unit_id";
+
 /// What the ledgers have of these units; units without anything are left out.
 pub async fn visit_figures<A>(
     tx: &mut Tx,
@@ -203,6 +229,16 @@ pub async fn visit_figures<A>(
     states.sort_unstable();
     states.dedup();
     let ids: Vec<UnitId> = units.iter().map(|unit| unit.id).collect();
+    if visited.from.is_none() && visited.to.is_none() {
+        return statement(VISIT_FIGURES_TO_DATE)
+            .planned_anew()
+            .bind::<Nullable<Integer>, _>(visited.campaign_id)
+            .bind::<Array<Integer>, _>(&states)
+            .bind::<Array<Integer>, _>(ids)
+            .bind::<Nullable<Date>, _>(before)
+            .load(tx)
+            .await;
+    }
     let text = if before.is_some() {
         VISIT_FIGURES
     } else {

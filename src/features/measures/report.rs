@@ -52,6 +52,7 @@ pub async fn build(
     permit: &Permit<ShortfallRead>,
     asked: &Asked,
 ) -> Result<ShortfallReport, ApiError> {
+    look_up(tx).await?;
     let desk = Desk::new(tx, caller, permit, asked).await?;
     let unit = find_unit(tx, permit, desk.today).await?;
     let narrowed = Narrowed {
@@ -205,7 +206,7 @@ impl<'a> Desk<'a> {
                     seats: self.seats.as_deref(),
                     under: None,
                 };
-                Some(self.parts_of(tx, permit, level, narrowed).await?)
+                Some(children_of(tx, permit, level, self.today, narrowed).await?)
             }
             _ => None,
         };
@@ -219,20 +220,6 @@ impl<'a> Desk<'a> {
         };
         let pairs = figures_of(tx, permit, ranks, &ask).await?;
         Ok(Figured { pairs, parts })
-    }
-
-    /// What units are made of. Booths are few of very many: they, and all that is read of them after, are looked up.
-    async fn parts_of(
-        &self,
-        tx: &mut Tx,
-        permit: &Permit<ShortfallRead>,
-        level: &str,
-        narrowed: Narrowed<'_>,
-    ) -> Result<Vec<ChildRow>, ApiError> {
-        if level == "booth" {
-            look_up(tx).await?;
-        }
-        Ok(children_of(tx, permit, level, self.today, narrowed).await?)
     }
 
     /// The constituencies of the target set that lie under the permit's unit.
@@ -369,7 +356,7 @@ impl<'a> Desk<'a> {
                     seats: self.seats.as_deref(),
                     under: Some(&under),
                 };
-                let parts = self.parts_of(tx, permit, level, narrowed).await?;
+                let parts = children_of(tx, permit, level, self.today, narrowed).await?;
                 let mut by_source: Parts<'_> = BTreeMap::new();
                 for part in &parts {
                     let above = part.unit_ids.iter().filter_map(|id| shown.get(id));

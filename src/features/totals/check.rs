@@ -7,7 +7,8 @@ use crate::access::policy::Permit;
 use crate::platform::db::Tx;
 use crate::platform::error::ApiError;
 
-/// Where a unit's figures differ from a recount of all its visits, in words; empty if nowhere.
+/// Where a unit's figures differ from a recount of all its visits, or its sums to date from its days, in words; empty if
+/// nowhere.
 ///
 /// # Errors
 /// What the database says.
@@ -24,7 +25,18 @@ pub async fn differences_of(tx: &mut Tx, permit: &Permit<TotalsCheck>) -> Result
             difference.figure, difference.campaign_id, difference.day, difference.live, difference.recount
         )
     });
-    Ok(differences.collect())
+    let mut told: Vec<String> = differences.collect();
+    let roots = queries::roots(tx, permit).await?;
+    for row in queries::days_less_to_date(tx, permit, &roots).await? {
+        let differing = row.counters.named().into_iter().filter(|(_, more)| *more != 0);
+        told.extend(differing.map(|(figure, more)| {
+            format!(
+                "{figure} of campaign {}: the days of the ledger have {more} more than its sum to date",
+                row.campaign_id
+            )
+        }));
+    }
+    Ok(told)
 }
 
 /// The figures as the ledgers have them and as counted anew, in the transaction's snapshot.

@@ -214,6 +214,44 @@ pub async fn figures<A>(
         .await
 }
 
+/// By how much the posted days of a campaign are more than their sum to date.
+#[derive(Clone, Copy, Debug, QueryableByName)]
+pub struct ToDateRow {
+    #[diesel(sql_type = Integer)]
+    pub campaign_id: CampaignId,
+    #[diesel(embed)]
+    pub counters: Counters,
+}
+
+const DAYS_LESS_TO_DATE: &str = concat!(
+    "WITH r AS MATERIALIZED (SELECT * FROM unnest($1::int[], $2::int[]) AS r (state_id, unit_id))
+     SELECT campaign_id, ",
+    counter_sums!(),
+    " FROM (SELECT s.campaign_id, ",
+    signed_columns!(),
+    " FROM (SELECT t.campaign_id, 1 AS sign, ",
+    counter_columns!(),
+    " FROM r JOIN totals t ON t.state_id = r.state_id AND t.unit_id = r.unit_id
+            UNION ALL
+            SELECT t.campaign_id, -1, ",
+    counter_columns!(),
+    " FROM r JOIN totals_to_date t ON t.state_id = r.state_id AND t.unit_id = r.unit_id) s) x
+     GROUP BY campaign_id ORDER BY campaign_id"
+);
+
+/// How the two ledgers of the unit compare, by campaign.
+pub async fn days_less_to_date(
+    tx: &mut Tx,
+    _permit: &Permit<TotalsCheck>,
+    roots: &Roots,
+) -> QueryResult<Vec<ToDateRow>> {
+    statement(DAYS_LESS_TO_DATE)
+        .bind::<Array<Integer>, _>(&roots.states)
+        .bind::<Array<Integer>, _>(&roots.units)
+        .load(tx)
+        .await
+}
+
 // Only booths whose lineage has ever changed can differ; for each span of days, +1 if the booth lies under the unit
 // today but did not then, -1 if it did then but does not today.
 const MOVED_BY_DAY: &str = concat!(

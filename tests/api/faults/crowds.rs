@@ -306,7 +306,11 @@ async fn f18_a_flood_is_shed_early_and_what_is_let_in_is_served() {
     );
     assert!(calm.elapsed() < row.within(Duration::from_secs(20)));
     assert_eq!(flood.statuses.get(&0), None, "nobody is cut off");
-    let kept = flood.rate() / best.rate();
+    // A worker's day grows by thousands of visits meanwhile, and with it what each is judged by: what it can carry now is part
+    // of what it could carry.
+    let best_after = load(&field, program.address, 8, none, row.seconds(2, 10)).await;
+    let carried = f64::midpoint(best.rate(), best_after.rate());
+    let kept = flood.rate() / carried;
     let p99 = flood.p99();
     let (least, most) = match row.extent() {
         Extent::All => (0.8, Duration::from_secs(1)),
@@ -321,16 +325,17 @@ async fn f18_a_flood_is_shed_early_and_what_is_let_in_is_served() {
     if row.extent() == Extent::Quick && (kept <= 0.8 || p99 >= Duration::from_secs(1)) {
         // The floor held; what is promised is for the whole run to show.
         return row.skip(&format!(
-            "too short to tell: {:.0} % of the best rate served, p99 {p99:.1?}",
+            "too short to tell: {:.0} % of the best rate before and after served, p99 {p99:.1?}",
             kept * 100.0
         ));
     }
     row.held(
         1,
         format!(
-            "best {:.0} visits/s; five times as many offered by 160 phones, and 8 readers: {:.0} served ({:.0} %), p99 of the served {:.2} s, {} refused, {} recounts; \
-             then p99 {:.2} s; {usage}",
+            "best {:.0} visits/s before and {:.0} after; five times the first offered by 160 phones, and 8 readers: {:.0} served ({:.0} %), p99 of the served {:.2} s, {} refused, \
+             {} recounts; then p99 {:.2} s; {usage}",
             best.rate() * 50.0,
+            best_after.rate() * 50.0,
             flood.rate() * 50.0,
             kept * 100.0,
             flood.p99().as_secs_f64(),

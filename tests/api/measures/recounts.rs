@@ -170,24 +170,51 @@ async fn a_report_reads_the_rows_of_the_units_that_it_ranks_and_no_others() {
         s.campaign
     );
     assert_eq!(s.world.db.execute(&fill, &[]).await.unwrap(), 200_000);
-    s.world.db.batch_execute("VACUUM ANALYZE totals").await.unwrap();
+    let sum = "INSERT INTO totals_to_date (state_id, unit_id, campaign_id, visits, met)
+               SELECT state_id, unit_id, campaign_id, sum(visits), sum(met) FROM totals GROUP BY 1, 2, 3
+               ON CONFLICT DO NOTHING";
+    assert!(s.world.db.execute(sum, &[]).await.unwrap() >= 4000);
+    s.world
+        .db
+        .batch_execute("VACUUM ANALYZE totals, totals_to_date")
+        .await
+        .unwrap();
     let source = include_str!("../../../src/features/measures/queries.rs");
     let rows = macro_text(source, "from_ledgers");
     let units: Vec<i32> = (10_001..=10_100).collect();
     let values = format!("NULL, NULL, NULL, ARRAY[{state}], ARRAY{units:?}");
     let types = "int, date, date, int[], int[]";
-    for (name, types, values) in [
-        ("VISIT_FIGURES_NOW", types.to_owned(), values.clone()),
+    // As `look_up` sets it.
+    let look_up = "SET random_page_cost = 1.1; SET max_parallel_workers_per_gather = 0";
+    assert!(source.contains(&look_up.replace("SET ", "SET LOCAL ")));
+    s.world.db.batch_execute(look_up).await.unwrap();
+    let ledgers = [("from_ledgers!()", rows.as_str())];
+    let by_day = |name: &str| concatenated(source, name, &ledgers);
+    let to_date = source
+        .split_once("const VISIT_FIGURES_TO_DATE: &str = \"")
+        .unwrap()
+        .1;
+    for (figures, types, values) in [
+        (by_day("VISIT_FIGURES_NOW"), types.to_owned(), values.clone()),
         (
-            "VISIT_FIGURES",
+            by_day("VISIT_FIGURES"),
             format!("{types}, date"),
             format!("{values}, '2026-11-16'"),
         ),
+        (
+            to_date.split('"').next().unwrap().to_owned(),
+            "int, int[], int[], date".to_owned(),
+            format!("NULL, ARRAY[{state}], ARRAY{units:?}, '2026-11-16'"),
+        ),
     ] {
-        let figures = concatenated(source, name, &[("from_ledgers!()", &rows)]);
         for mode in ["generic", "custom"] {
             let plan = plan(&s.world.db, mode, &figures, &types, &values).await;
             assert!(plan.contains("totals_pkey"), "{plan}");
+            assert_eq!(
+                plan.contains("totals_to_date_pkey"),
+                figures.contains("totals_to_date"),
+                "{plan}"
+            );
             assert!(
                 !plan.contains("Seq Scan on totals") && !plan.contains(" visits "),
                 "{plan}"

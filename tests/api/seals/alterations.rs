@@ -235,6 +235,16 @@ async fn an_alteration_of_any_kind_of_row_is_found_and_the_first_entry_named() {
             None,
             "the ledger says",
         ),
+        (
+            "UPDATE totals_to_date SET met = met + 1 WHERE unit_id = (SELECT id FROM units WHERE code = 'S1')",
+            None,
+            "more than its sum to date",
+        ),
+        (
+            "DELETE FROM totals_to_date WHERE unit_id = (SELECT id FROM units WHERE code = 'S1-B1')",
+            None,
+            "more than its sum to date",
+        ),
     ];
     let s = Scene::build().await;
     s.sealed().await;
@@ -259,7 +269,7 @@ async fn an_alteration_of_any_kind_of_row_is_found_and_the_first_entry_named() {
 
 /// What verification says of the database with an alteration, which is then taken back.
 async fn altered(s: &Scene, sql: &str) -> Report {
-    const TABLES: [&str; 7] = [
+    const TABLES: [&str; 8] = [
         "journal",
         "journal_heads",
         "signed_heads",
@@ -267,6 +277,7 @@ async fn altered(s: &Scene, sql: &str) -> Report {
         "visits",
         "visit_versions",
         "totals",
+        "totals_to_date",
     ];
     let copies = TABLES.map(|table| format!("CREATE TABLE kept_{table} AS TABLE {table};"));
     s.sql(&format!("{} {sql}", copies.concat())).await;
