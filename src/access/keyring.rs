@@ -368,7 +368,7 @@ mod tests {
         assert_eq!((removed, ring.keys().len()), (0, 2));
         assert_eq!((signer(59), signer(60)), (first.clone(), second.clone()));
         // Two hours after the second began to sign, no token of the first is left.
-        let (third, removed) = rotate(&directory, at(7259), false).unwrap();
+        let (third, removed) = rotate(&directory, at(7260), false).unwrap();
         assert_eq!(removed, 0);
         let (fourth, removed) = rotate(&directory, at(7261), false).unwrap();
         ring.reload().unwrap();

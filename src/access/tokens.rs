@@ -221,6 +221,7 @@ mod tests {
             Some(WorkerId(7))
         );
         assert!(keys.verify(&token, at(930)).is_err());
+        assert!(keys.verify(&token, at(-30)).is_ok());
         assert!(keys.verify(&token, at(-31)).is_err());
     }
 

@@ -77,12 +77,13 @@ async fn run(db: Db, access: Access, mut stopped: Stopped) {
                 tracing::error!(%error, "the data keys could not be read again; those at hand stay");
             }
         }
-        polls = polls.wrapping_add(1);
+        // A server that is restarted often prunes too: it begins with it.
         if polls.is_multiple_of(PRUNE_EVERY)
             && let Err(error) = prune(&db).await
         {
             tracing::warn!(%error, "old rows of access_changes could not be pruned");
         }
+        polls = polls.wrapping_add(1);
         if stopped.within(POLL).await {
             break;
         }

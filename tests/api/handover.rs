@@ -85,6 +85,8 @@ async fn a_post_handed_over_today_is_the_others_at_once_and_this_morning_stays_t
     s.app.clock.advance(chrono::TimeDelta::minutes(10));
     assert_eq!(s.record(&s.holder, "2026-11-23T06:00:00Z").await, 201);
     assert_eq!(s.record(&s.holder, "2026-11-23T06:40:00Z").await, 422);
+    let ended_at = done.json["ended"]["ended_at"].as_str().unwrap();
+    assert_eq!(s.record(&s.holder, ended_at).await, 422);
     assert_eq!(s.record(&s.next, "2026-11-23T06:40:00Z").await, 201);
     assert_eq!(journalled(&s.world, "grant.hand_over").await, 2);
     // What has ended cannot be handed on.

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use sampark::access::{KeyRing, Role};
+use sampark::access::{KeyRing, Role, Watch};
 use sampark::platform::clock::Clock;
 use sampark::platform::ids::{SessionId, WorkerId};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::{Client, Program, TestDatabase, World};
+use crate::support::{Client, Program, TestApp, TestDatabase, World};
 
 /// Two processes of the program on one database.
 struct Processes {
@@ -174,4 +174,43 @@ async fn a_change_that_began_early_and_was_committed_late_is_felt_too() {
     })
     .await;
     assert!(worker_id > 0);
+}
+
+#[actix_web::test]
+async fn a_process_whose_watch_has_stopped_reads_sessions_again_before_long() {
+    let app = TestApp::start().await;
+    let world = World::build(&app).await;
+    let worker = world.actor(&app, Role::BoothWorker, "S1-B1").await;
+    // It looks once at least, and confirms what is remembered until then.
+    let watch = Watch::start(&app.state.access);
+    watch.stop().await;
+    worker.client.get("/v1/me").await.expect(200);
+    let sql = "UPDATE sessions SET expires_at = $1 WHERE id = $2";
+    let now = app.clock.now();
+    let ended = world.db.execute(sql, &[&now, &worker.session_id]).await;
+    assert_eq!(ended.unwrap(), 1);
+    let began = Instant::now();
+    while worker.client.get("/v1/me").await.status != 401 {
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "it believes what it read"
+        );
+        tokio::task::yield_now().await;
+    }
+}
+
+#[actix_web::test]
+async fn changes_of_access_are_kept_for_an_hour() {
+    let app = TestApp::start().await;
+    let world = World::build(&app).await;
+    let old = "UPDATE access_changes SET at = at - interval '1 hour' WHERE id = (SELECT min(id) FROM access_changes)";
+    world.worker(&app, "S1-B1").await;
+    let count = async || -> i64 {
+        let sql = "SELECT count(*) FROM access_changes";
+        world.db.query_one(sql, &[]).await.unwrap().get(0)
+    };
+    let before = count().await;
+    assert_eq!(world.db.execute(old, &[]).await.unwrap(), 1);
+    Watch::start(&app.state.access).stop().await;
+    assert_eq!(count().await, before - 1);
 }
