@@ -200,3 +200,22 @@ pub async fn live_service(
             .collect(),
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strength_is_read_as_it_was_written_and_an_unknown_one_is_the_weakest() {
+        for (strength, is_strong) in [
+            (Strength::Code, false),
+            (Strength::ReadOut, false),
+            (Strength::Totp, true),
+            (Strength::Program, true),
+        ] {
+            assert_eq!(Strength::find(strength.as_str()), strength);
+            assert_eq!(strength.is_strong(), is_strong);
+        }
+        assert_eq!(Strength::find("else"), Strength::Code);
+    }
+}

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Scene, scene};
-use crate::flag_plans::{concatenated, macro_text, plan};
+use crate::flag_plans::{concatenated, constant, macro_text, plan};
 use crate::visits::visit;
 
 const BOOTHS: [&str; 5] = ["S1-B1", "S1-B2", "S1-B4", "S1-B5", "S2-B1"];
@@ -202,7 +202,7 @@ async fn a_report_reads_the_rows_of_the_units_that_it_ranks_and_no_others() {
             format!("{values}, '2026-11-16'"),
         ),
         (
-            to_date.split('"').next().unwrap().to_owned(),
+            constant(source, "VISIT_FIGURES_TO_DATE"),
             "int, int[], int[], date".to_owned(),
             format!("NULL, ARRAY[{state}], ARRAY{units:?}, '2026-11-16'"),
         ),

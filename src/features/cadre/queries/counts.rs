@@ -195,15 +195,34 @@ macro_rules! keys {
     };
 }
 
+// Sums the changes by place and seat, and those by the units asked for.
+macro_rules! spread {
+    () => {
+        concat!(
+            "cells AS MATERIALIZED (
+         SELECT c.place_id, c.seat_id, ",
+            sums!(),
+            " FROM changes c JOIN keys k ON k.state_id = c.state_id GROUP BY c.place_id, c.seat_id)
+     SELECT x.id AS unit_id, sum(booths)::bigint AS booths, sum(doors)::bigint AS doors, sum(workers)::bigint AS workers,
+            sum(posts)::bigint AS posts, sum(held)::bigint AS held, sum(confirmed)::bigint AS confirmed,
+            sum(committees)::bigint AS committees, sum(named)::bigint AS named, sum(complete)::bigint AS complete
+     FROM asked a, cells c CROSS JOIN LATERAL (
+         SELECT DISTINCT unnest(l.unit_ids) AS id FROM lineages l WHERE l.unit_id IN (c.place_id, c.seat_id)
+            AND l.valid_from <= a.today AND (l.valid_to IS NULL OR l.valid_to > a.today)) x
+     WHERE x.id = ANY ($5)
+     GROUP BY x.id"
+        )
+    };
+}
+
 /// Units above the booth: the sums of their places and seats.
 const COUNTS: &str = concat!(
     "WITH asked AS NOT MATERIALIZED (
          SELECT $1::date AS today, $2::date AS day, $3::int[] AS states, $4::int AS campaign_id),
      dirty AS MATERIALIZED (
-         SELECT c.unit_id FROM asked a JOIN cadre_changes c ON c.state_id = ANY (a.states) WHERE a.day = a.today
+         SELECT c.unit_id FROM asked a JOIN cadre_changes c ON c.state_id = ANY (a.states)
          UNION
-         SELECT s.unit_id FROM asked a JOIN cadre_units s ON s.state_id = ANY (a.states) AND s.next_change_on <= a.today
-         WHERE a.day = a.today),
+         SELECT s.unit_id FROM asked a JOIN cadre_units s ON s.state_id = ANY (a.states) AND s.next_change_on <= a.today),
      ",
     fresh!(),
     ", ",
@@ -221,18 +240,23 @@ const COUNTS: &str = concat!(
          SELECT f.state_id, f.campaign_id, f.place_id, f.seat_id, ",
     fresh_figures!(),
     " FROM fresh f),
-     cells AS MATERIALIZED (
-         SELECT c.place_id, c.seat_id, ",
-    sums!(),
-    " FROM changes c JOIN keys k ON k.state_id = c.state_id GROUP BY c.place_id, c.seat_id)
-     SELECT x.id AS unit_id, sum(booths)::bigint AS booths, sum(doors)::bigint AS doors, sum(workers)::bigint AS workers,
-            sum(posts)::bigint AS posts, sum(held)::bigint AS held, sum(confirmed)::bigint AS confirmed,
-            sum(committees)::bigint AS committees, sum(named)::bigint AS named, sum(complete)::bigint AS complete
-     FROM asked a, cells c CROSS JOIN LATERAL (
-         SELECT DISTINCT unnest(l.unit_ids) AS id FROM lineages l WHERE l.unit_id IN (c.place_id, c.seat_id)
-            AND l.valid_from <= a.today AND (l.valid_to IS NULL OR l.valid_to > a.today)) x
-     WHERE x.id = ANY ($5)
-     GROUP BY x.id"
+     ",
+    spread!(),
+);
+
+/// The same as on a day before: what has changed since is no part of it, so nothing is counted anew.
+const COUNTS_BEFORE: &str = concat!(
+    "WITH asked AS NOT MATERIALIZED (
+         SELECT $1::date AS today, $2::date AS day, $3::int[] AS states, $4::int AS campaign_id),
+     ",
+    keys!(),
+    ",
+     changes AS NOT MATERIALIZED (
+         SELECT s.state_id, s.campaign_id, s.place_id, s.seat_id, ",
+    stored_figures!(""),
+    " FROM asked a JOIN cadre_tallies s ON s.state_id = ANY (a.states) AND s.day <= a.day),
+     ",
+    spread!(),
 );
 
 /// Booths: as they were last counted, those at which something changed since counted anew.
@@ -285,7 +309,12 @@ pub async fn cadre_counts<A>(
             .load(tx)
             .await;
     }
-    statement(COUNTS)
+    let counts = if ask.on == ask.today {
+        COUNTS
+    } else {
+        COUNTS_BEFORE
+    };
+    statement(counts)
         .planned_anew()
         .bind::<Date, _>(ask.today)
         .bind::<Date, _>(ask.on)
