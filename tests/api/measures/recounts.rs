@@ -190,10 +190,6 @@ async fn a_report_reads_the_rows_of_the_units_that_it_ranks_and_no_others() {
     s.world.db.batch_execute(look_up).await.unwrap();
     let ledgers = [("from_ledgers!()", rows.as_str())];
     let by_day = |name: &str| concatenated(source, name, &ledgers);
-    let to_date = source
-        .split_once("const VISIT_FIGURES_TO_DATE: &str = \"")
-        .unwrap()
-        .1;
     for (figures, types, values) in [
         (by_day("VISIT_FIGURES_NOW"), types.to_owned(), values.clone()),
         (
