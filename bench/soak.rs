@@ -6,6 +6,7 @@ use crate::Stand;
 use crate::http::visits;
 use crate::overload::{BATCH, offer};
 use crate::statistics::quantile;
+use crate::world::sign_in;
 
 /// What is left out of the comparison while caches fill.
 const WARM: usize = 2;
@@ -21,14 +22,13 @@ pub async fn measure(stand: &Stand, minutes: u64) {
         "| minute | served, visits/s | refused | p50, ms | p99, ms | memory, MB |\n|---:|---:|---:|---:|---:|---:|"
     );
     let (mut slow, mut memory) = (Vec::new(), Vec::new());
+    let mut world = stand.world.clone();
     for minute in 1..=minutes {
-        let point = offer(
-            address,
-            &stand.world,
-            rate / BATCH as f64,
-            Duration::from_secs(60),
-        )
-        .await;
+        // A token lives for a quarter of an hour.
+        if minute.is_multiple_of(10) {
+            world.tokens = sign_in(&stand.url, &stand.dir).await;
+        }
+        let point = offer(address, &world, rate / BATCH as f64, Duration::from_secs(60)).await;
         let resident = stand.program.memory_mb();
         println!(
             "| {minute} | {:.0} | {:.0} | {:.1} | {:.1} | {resident:.0} |",

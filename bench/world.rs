@@ -71,6 +71,11 @@ pub async fn people(url: &str, dir: &Path, role: &str, unit_id: i32) -> Vec<Stri
          SELECT setval('workers_id_seq', {WORKERS})"
     );
     execute(url, &workers).await;
+    sign_in(url, dir).await
+}
+
+/// Tokens of sessions that begin now; a token lives for a quarter of an hour.
+pub async fn sign_in(url: &str, dir: &Path) -> Vec<String> {
     let keys = KeyRing::load_or_make(dir).unwrap();
     let now = Clock::system(chrono_tz::Asia::Kolkata).now();
     let (mut tokens, mut sql) = (Vec::new(), String::new());
