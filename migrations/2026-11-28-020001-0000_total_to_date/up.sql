@@ -1,5 +1,8 @@
 -- The sum of totals over all days, for reports: what a unit has so far is one row, however long the campaign.
 
+-- Nothing is posted between the sum and the end of this.
+LOCK TABLE totals IN SHARE ROW EXCLUSIVE MODE;
+
 CREATE TABLE totals_to_date (
     state_id integer NOT NULL,
     unit_id integer NOT NULL,
