@@ -177,7 +177,7 @@ impl Access {
             Audience::Services => WorkerId(0),
         };
         if let Some(held) = self.sessions.get(&claims.sid)
-            && (held.read_at.elapsed() < BELIEVED || self.is_confirmed())
+            && is_believed(held.read_at, self.confirmed_at(), Instant::now())
         {
             return if held.session.worker_id == worker_id && held.session.expires_at > now {
                 Ok(held.session)
@@ -213,12 +213,16 @@ impl Access {
         Ok(session)
     }
 
-    fn is_confirmed(&self) -> bool {
-        self.confirmed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_some_and(|at| at.elapsed() < BELIEVED)
+    fn confirmed_at(&self) -> Option<Instant> {
+        *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether what was read at this instant is believed without being read again: it is young, or the watch has heard lately
+/// that nothing changed.
+fn is_believed(read_at: Instant, confirmed_at: Option<Instant>, now: Instant) -> bool {
+    let is_young = |at: Instant| now.saturating_duration_since(at) < BELIEVED;
+    is_young(read_at) || confirmed_at.is_some_and(is_young)
 }
 
 /// A worker who has signed in, with his grants, at the moment of his request.
@@ -464,5 +468,25 @@ fn bearer_token(request: &HttpRequest) -> Result<String, ApiError> {
         Ok(token.trim().to_owned())
     } else {
         Err(missing())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_read_is_believed_for_three_seconds_and_for_three_after_each_word_of_the_watch() {
+        let read_at = Instant::now();
+        let believed = |seconds: f64, confirmed: Option<f64>| {
+            let after = |seconds| read_at + Duration::from_secs_f64(seconds);
+            is_believed(read_at, confirmed.map(after), after(seconds))
+        };
+        assert!(believed(0.0, None) && believed(2.999, None));
+        assert!(!believed(3.0, None) && !believed(3600.0, None));
+        // A word that is older than what was read takes nothing away.
+        assert!(believed(2.0, Some(0.0)));
+        assert!(believed(10.0, Some(7.001)) && believed(10.0, Some(10.0)));
+        assert!(!believed(10.0, Some(7.0)) && !believed(3600.0, Some(0.0)));
     }
 }
