@@ -250,6 +250,7 @@ pub async fn waiting_versions(tx: &mut Tx, state_id: UnitId) -> QueryResult<Vec<
 pub async fn counted_units(tx: &mut Tx, state_id: UnitId) -> QueryResult<Vec<UnitId>> {
     let rows: Vec<IdRow> = statement(
         "SELECT $1::int AS id UNION SELECT DISTINCT unit_id FROM totals WHERE state_id = $2
+         UNION SELECT unit_id FROM totals_to_date WHERE state_id = $1
          UNION SELECT unnest(l.unit_ids) FROM lineages l
                WHERE l.unit_id IN (SELECT booth_id FROM visits WHERE state_id = $3)
          ORDER BY id",

@@ -245,6 +245,13 @@ async fn an_alteration_of_any_kind_of_row_is_found_and_the_first_entry_named() {
             None,
             "more than its sum to date",
         ),
+        (
+            "INSERT INTO totals_to_date (state_id, unit_id, campaign_id, visits)
+             SELECT u.state_id, u.id, t.campaign_id, 9 FROM units u, (SELECT campaign_id FROM totals LIMIT 1) t
+             WHERE u.code = 'S1-B5'",
+            None,
+            "more than its sum to date",
+        ),
     ];
     let s = Scene::build().await;
     s.sealed().await;
