@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 
-use super::queries::{ChildRow, Visited, look_up, signed_figures, visit_figures};
+use super::queries::{ChildRow, Visited, signed_figures, visit_figures};
 use super::rules::last_week;
 use crate::access::Permit;
 use crate::features::cadre::{CadreAsk, CadreCounts, cadre_counts};
@@ -113,7 +113,7 @@ pub fn sources_of(indicator: &Indicator) -> impl Iterator<Item = Source> {
     std::iter::once(indicator.source).chain(cadre.then_some(Source::Cadre))
 }
 
-/// The figures of units under the permit's, and of their parts.
+/// The figures of units under the permit's, and of their parts; after [`look_up`](super::queries::look_up).
 ///
 /// # Errors
 /// What the database says.
@@ -123,7 +123,6 @@ pub async fn figures_of<A>(
     ranks: Ranks<'_>,
     ask: &FiguresAsk<'_>,
 ) -> Result<BTreeMap<UnitId, Pair>, ApiError> {
-    look_up(tx).await?;
     let parts = ranks.parts.values().flatten();
     let all = ranks.units.iter().chain(parts);
     let mut pairs: BTreeMap<UnitId, Pair> = all.map(|unit| (unit.id, Pair::default())).collect();

@@ -10,7 +10,7 @@ use chrono::NaiveDate;
 
 use super::figures::{FiguresAsk, Ranks, figures_of};
 use super::queries::meeting::{MeasuredUnit, states_of, units_after};
-use super::queries::{ChildRow, TargetRow, Visited, campaign_targets, targets_for};
+use super::queries::{ChildRow, TargetRow, Visited, campaign_targets, look_up, targets_for};
 use super::rules::{CampaignTargets, resolve};
 use crate::access::actions::TaskWrite;
 use crate::access::policy::{Permit, program_permit};
@@ -134,6 +134,7 @@ async fn reached(
     };
     let rows: Vec<&ChildRow> = units.iter().map(|unit| &unit.unit).collect();
     let ranks = Ranks::of(&rows);
+    look_up(tx).await?;
     let figures = figures_of(tx, permit, ranks, &ask).await?;
     let wanted = Wanted::read(tx, permit, task, &rows, today).await?;
     let reached = rows.iter().filter(|unit| {

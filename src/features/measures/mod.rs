@@ -25,7 +25,7 @@ mod wire;
 
 pub use figures::{FiguresAsk, Pair, Ranks, figures_of};
 pub use meeter::{meet_all, start_measuring};
-pub use queries::{ChildRow, Visited};
+pub use queries::{ChildRow, Visited, look_up};
 
 /// The routes.
 pub fn routes(config: &mut ServiceConfig<'_>) {

@@ -15,7 +15,7 @@ use super::wire::GradeRule;
 use crate::access::actions::StrengthGrade;
 use crate::access::policy::{Permit, program_permit};
 use crate::features::indicators::{Indicator, find};
-use crate::features::measures::{ChildRow, FiguresAsk, Ranks, Visited, figures_of};
+use crate::features::measures::{ChildRow, FiguresAsk, Ranks, Visited, figures_of, look_up};
 use crate::journal::{Actor, Digest, Entry, Record};
 use crate::platform::background::Background;
 use crate::platform::clock::Clock;
@@ -168,6 +168,7 @@ async fn grade_booths(
         before: None,
     };
     let ranks = Ranks::of(&rows);
+    look_up(tx).await?;
     let figures = figures_of(tx, permit, ranks, &ask).await?;
     let grades: Vec<NewGrade<'_>> = booths
         .iter()
