@@ -274,7 +274,7 @@ among the other tests. How it is done: `tests/api/faults/`.
 const AFTER: &str = "
 ## What does not hold
 
-- **F18**, in this harness: unoptimised on both sides, on two cores that also carry the flood, it served a third of its best rate (99th 1.7 s) on 2026-11-27. The optimised program serves more than four fifths at up to five
+- **F18**, in this harness: unoptimised on both sides, on two cores that also carry the flood, it served a quarter of its best rate before and after (99th 2.2 s) on 2026-11-28. The optimised program serves more than four fifths at up to five
   times its best rate, held against that rate right before and after each step, with a 99th under 0.9 s throughout and normal right after (2026-11-28; docs/performance.md, Overload).
 
 ## What this cannot show
